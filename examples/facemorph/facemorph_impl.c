@@ -1,0 +1,3 @@
+/* The one file of the program that holds the library's implementation. */
+#define FACEMORPH_IMPLEMENTATION
+#include "facemorph.h"

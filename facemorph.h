@@ -1,0 +1,10700 @@
+/* facemorph.h 0.1.0: morph, render, measure and compare 3D heads of identical topology. One file, no dependencies.
+
+   Two or more heads go in (FBX binary, OBJ, with their textures); the frames of the morph between them come out, drawn by
+   a software rasterizer that gives the same bytes on every machine, instruction set, compiler and number of threads.
+
+   QUICK START
+
+     #define FACEMORPH_IMPLEMENTATION        in exactly one C or C++ file of the program
+     #include "facemorph.h"
+     #include <stdio.h>
+
+     int main(void) {
+       fm_session_desc desc = {0};
+       fm_error err;
+       desc.path_a = "a.fbx";
+       desc.path_b = "b.fbx";
+       desc.out_dir = "results";
+       if (!fm_run(&desc, NULL, &err)) { fprintf(stderr, "%s\n", err.message); return 1; }
+       return 0;
+     }
+
+   cc -O2 main.c -lm -pthread. Every part works alone as well: read a mesh or an image, check two topologies, blend, compute
+   normals, render into memory, write a PNG; with your own meshes, memory, files, threads and renderer.
+
+   LICENCE: MIT or public domain (Unlicense), as you like; both texts stand at the end of this file.
+
+   SWITCHES, defined before the #include of the implementation (those marked * before every #include):
+     FACEMORPH_IMPLEMENTATION   compiles the implementation here; elsewhere only declarations
+     FACEMORPH_STATIC *         every function static: several private copies can live in one program
+     FACEMORPH_NO_STDIO         no stdio: paths work through fm_common.files only
+     FACEMORPH_NO_THREADS       no threads of its own: your fm_jobs, or the caller's thread
+     FACEMORPH_NO_FBX, FACEMORPH_NO_OBJ, FACEMORPH_NO_PNG (reading), FACEMORPH_NO_JPEG, FACEMORPH_NO_RENDER,
+     FACEMORPH_NO_WRITERS, FACEMORPH_NO_SESSION
+                                leave a part out; what needs it goes too; files of a format left out are refused by name
+     FACEMORPH_REALLOC(p, n), FACEMORPH_FREE(p)
+                                the default allocator, both or none; otherwise realloc and free
+     FACEMORPH_ASSERT(x)        otherwise assert
+
+   CONVENTIONS
+   - Space is right-handed, Y up, the face looks to +Z. From FBX positions are metres; OBJ has no unit and is taken as it is.
+   - Vertices, polygons and corners keep the file's order; nothing is merged, split or reordered.
+   - "Polygon" and "triangle" are geometry; "face" is only ever a human face. A "corner" is a polygon's use of a vertex.
+   - Colours are 8-bit encoded sRGB; pictures have their top row first; V = 0 is the bottom row of a texture.
+   - Options are desc structs: all zero means the defaults. `desc` and `fm_error *` may be NULL.
+   - A function that can fail returns bool or a pointer; false or NULL means that it failed, that *error says why, and that
+     nothing of it is left behind. Outputs are then untouched or empty.
+   - There is no global state. Every function may be called from several threads at once, on different objects.
+   - Angles are degrees, sizes are bytes or pixels, weights are plain factors.
+
+   CONTENTS: search for the anchor
+     [FM:types]      public types           [FM:functions]  public functions       [FM:licence]    licence
+     [FM:platform]   compilers, floating-point control      [FM:errors]     the one place that reports failure
+     [FM:memory]     pools over the caller's allocator      [FM:numbers]    parsing and printing without a locale
+     [FM:streams]    files, streams, sinks                  [FM:jobs]       threads
+     [FM:math]       functions without libm's last bit      [FM:hashes]     CRC-32, Adler-32, SHA-256
+     [FM:inflate]    inflate and deflate                    [FM:images]     PNG, JPEG, TGA, BMP
+     [FM:materials]  textures, mesh assembly                [FM:obj]        OBJ and MTL
+     [FM:fbx]        FBX binary                             [FM:topology]   are two heads alike?
+     [FM:morph]      weighted heads and their normals       [FM:rasterizer] camera, visibility, shading
+     [FM:renderer]   the renderer hook                      [FM:writers]    PNG
+     [FM:session]    one run: heads in, a result folder out
+*/
+#ifndef FACEMORPH_H
+#define FACEMORPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FM_VERSION_MAJOR 0
+#define FM_VERSION_MINOR 1
+#define FM_VERSION_PATCH 0
+#define FM_VERSION "0.1.0"
+
+/* Rises whenever a pixel or a number of the defaults changes; stands in records and in each PNG's text. */
+#define FM_PICTURE_VERSION 1
+
+#ifdef FACEMORPH_STATIC
+#if defined(__GNUC__) || defined(__clang__)
+#define FM_API static __attribute__((unused))
+#else
+#define FM_API static
+#endif
+#else
+#define FM_API extern
+#endif
+
+#if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
+/* "{0}", all of a desc's defaults, draws this warning in C++ only. It is off from here on; push and pop around the #include
+   keeps it on elsewhere. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ============================================================ [FM:types] ============================================ */
+
+/* No index: a corner without UV, a polygon without material, a material without texture. */
+#define FM_NONE 0xFFFFFFFFu
+
+/* Every status with the words for it, in one list. */
+#define FM_STATUS_LIST(X)                                                                                               \
+  X(FM_OK, "ok")                                                                                                        \
+  X(FM_ERROR_ARGUMENT, "the call's arguments make no sense")                                                            \
+  X(FM_ERROR_MEMORY, "the allocator returned no memory")                                                                \
+  X(FM_ERROR_LIMIT, "a limit of the caller's would be exceeded")                                                        \
+  X(FM_ERROR_READ, "a file or stream cannot be read")                                                                   \
+  X(FM_ERROR_WRITE, "a file or sink cannot be written")                                                                 \
+  X(FM_ERROR_EXISTS, "a folder or file is there already")                                                               \
+  X(FM_ERROR_FORMAT, "the data is damaged")                                                                             \
+  X(FM_ERROR_UNSUPPORTED, "the data is of a kind that is not read")                                                     \
+  X(FM_ERROR_TOPOLOGY, "the heads do not have the same topology")                                                       \
+  X(FM_ERROR_RENDERER, "the renderer failed")                                                                           \
+  X(FM_ERROR_BUILD, "this build breaks the promise of equal bytes")                                                     \
+  X(FM_ERROR_CANCELLED, "cancelled by the caller")
+
+typedef enum fm_status {
+#define FMI_STATUS_ENUM(name, words) name,
+  FM_STATUS_LIST(FMI_STATUS_ENUM)
+#undef FMI_STATUS_ENUM
+      FM_STATUS_COUNT
+} fm_status;
+
+#define FM_NO_OFFSET UINT64_MAX
+
+/* What went wrong. Plain data: nothing to free. message is one line that names the file, the place and the way out. After
+   a success status is FM_OK and message empty. */
+typedef struct fm_error {
+  fm_status status;
+  int line;             /* 1-based line of a text file, 0 if none */
+  uint64_t offset;      /* byte offset in a binary file, FM_NO_OFFSET if none */
+  char file[260];       /* the file's name (its end, if longer), empty if none */
+  char message[1024];   /* UTF-8 */
+} fm_error;
+
+/* Memory. resize is realloc that is told the old size: (NULL, 0, n) allocates, (p, old, 0) frees and returns NULL; memory
+   must be aligned as malloc's. Set thread_safe only if it may be called from several threads at once. */
+typedef struct fm_allocator {
+  void *user;
+  void *(*resize)(void *user, void *memory, size_t old_size, size_t new_size);
+  bool thread_safe;
+} fm_allocator;
+
+/* Bounds that no input can exceed; 0 = default. */
+typedef struct fm_limits {
+  size_t memory;        /* bytes alive at one time within one call; default 1 GiB */
+  size_t allocations;   /* blocks alive at one time within one call; default 1 Mi */
+  size_t vertices;      /* of a mesh; its corners may be 8 times as many; default 16 Mi */
+  size_t image_side;    /* pixels; default 16384 */
+  size_t node_depth;    /* nesting of a file's records; default 64 */
+} fm_limits;
+
+/* Parallel work: run calls fn(data, i, worker) once for every i below count, with 0 <= worker < workers, never two calls at
+   once with one worker, and returns when all are done. It is never called from within fn. */
+typedef void fm_job_fn(void *data, size_t i, int worker);
+typedef struct fm_jobs {
+  void *user;
+  int workers;
+  void (*run)(void *user, fm_job_fn *fn, void *data, size_t count);
+} fm_jobs;
+
+/* A source of bytes. read returns how many bytes it put into buffer, 0 at the end, -1 on failure. Functions that take a stream
+   leave it open; close is called on those that fm_files opened for the library. */
+typedef struct fm_stream {
+  void *user;
+  int64_t (*read)(void *user, void *buffer, size_t size);
+  void (*close)(void *user); /* may be NULL */
+  uint64_t size_hint;        /* expected bytes, 0 if unknown */
+} fm_stream;
+
+/* A destination of bytes. write takes all of them or returns false. */
+typedef struct fm_sink {
+  void *user;
+  bool (*write)(void *user, const void *data, size_t size);
+} fm_sink;
+
+/* Files as the library sees them: replace all of it to read and write elsewhere than on disk. Paths are UTF-8 with '/'.
+   A written file appears under its name only when close_write(keep = true) succeeded: the default writes beside and
+   renames. */
+typedef struct fm_files {
+  void *user;
+  bool (*open_read)(void *user, const char *path, fm_stream *out);
+  bool (*open_write)(void *user, const char *path, fm_sink *out);
+  bool (*close_write)(void *user, fm_sink *sink, bool keep); /* called once for each open_write that succeeded */
+  int (*make_folder)(void *user, const char *path);          /* 1 made, 0 there already, -1 impossible */
+} fm_files;
+
+typedef enum fm_log_level { FM_LOG_ERROR, FM_LOG_WARNING, FM_LOG_INFO, FM_LOG_DETAIL } fm_log_level;
+
+typedef struct fm_progress {
+  const char *stage;    /* "load", "render" */
+  size_t done, total;   /* of this stage */
+} fm_progress;
+
+/* What every heavy call can be given; NULL or zero members mean the default. Callbacks come on the caller's thread. */
+typedef struct fm_common {
+  const fm_allocator *allocator;                                  /* default: FACEMORPH_REALLOC and FACEMORPH_FREE */
+  const fm_limits *limits;
+  const fm_files *files;                                          /* default: stdio */
+  const fm_jobs *jobs;                                            /* default: `threads` threads of our own */
+  int threads;                                                    /* 0: one for each processor; 1: the caller's thread */
+  bool (*progress)(void *user, const fm_progress *progress);      /* false cancels with FM_ERROR_CANCELLED */
+  void *progress_user;
+  void (*log)(void *user, fm_log_level level, const char *line);  /* lines without '\n' */
+  void *log_user;
+  double (*clock)(void *user);                                    /* seconds from any start; default: the system's */
+  void *clock_user;
+} fm_common;
+
+/* An image: 8-bit samples, top row first, rows without padding: pixels[(y * width + x) * channels + c]. */
+typedef struct fm_image {
+  int width, height;
+  int channels;         /* 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (straight alpha) */
+  uint8_t *pixels;      /* width * height * channels bytes */
+  void *owner;          /* NULL: the caller's own pixels; otherwise freed by fm_free_image */
+} fm_image;
+
+typedef enum fm_format {
+  FM_FORMAT_UNKNOWN, FM_FORMAT_FBX, FM_FORMAT_FBX_ASCII, FM_FORMAT_OBJ, FM_FORMAT_PNG, FM_FORMAT_JPEG, FM_FORMAT_TGA,
+  FM_FORMAT_BMP
+} fm_format;
+
+/* A texture of a mesh. Materials that use one file share one fm_texture. */
+typedef struct fm_texture {
+  char *name;           /* the file name as the mesh file gives it, without its folders */
+  char *path;           /* where it was found; NULL if embedded or not found */
+  bool embedded;        /* its bytes were inside the mesh file */
+  fm_image image;       /* width 0: not available; a warning said why */
+} fm_texture;
+
+typedef struct fm_material {
+  char *name;
+  uint32_t texture;     /* diffuse colour: index into fm_mesh.textures, or FM_NONE */
+  uint32_t opacity;     /* opacity map (its alpha, or its grey if it has none): index or FM_NONE */
+} fm_material;
+
+/* One mesh of the file, in the order of its geometry records; its instances follow each other. first_* and *_count speak of
+   all instances together in the assembled mesh. */
+typedef struct fm_part {
+  char *name;
+  size_t first_vertex, vertex_count;
+  size_t first_polygon, polygon_count;
+  size_t first_corner, corner_count;
+  size_t instance_count;        /* 0: stored, but used by no object: it adds nothing to the mesh */
+  size_t stored_vertices, stored_polygons, stored_corners, stored_triangles; /* as stored, one instance */
+  double stored_sum[3];         /* sum of the positions as stored, before every transform and unit */
+  double uv_sum[2];             /* sum over one instance's corners, first UV set */
+  bool has_uvs;
+} fm_part;
+
+/* A head. Fill it from your own arrays (the first block is enough), or load it. Pointers of a mesh you fill stay yours. */
+typedef struct fm_mesh {
+  size_t vertex_count;
+  float *positions;             /* 3 per vertex */
+  size_t polygon_count;
+  uint32_t *polygon_starts;     /* polygon_count + 1 corner numbers; NULL: all polygons are triangles */
+  size_t corner_count;
+  uint32_t *corners;            /* vertex of each corner */
+  size_t uv_count;
+  float *uvs;                   /* 2 per UV; NULL: none */
+  uint32_t *corner_uvs;         /* UV of each corner, or FM_NONE; NULL: uvs (if any) are per corner */
+  uint32_t *polygon_materials;  /* material of each polygon, or FM_NONE; NULL: all use material 0 (if any) */
+  size_t material_count;
+  fm_material *materials;
+  size_t texture_count;
+  fm_texture *textures;
+
+  /* Derived; fm_prepare_mesh fills them for a mesh of your own. */
+  size_t triangle_count;
+  uint32_t *triangles;          /* 3 corner numbers per triangle, in polygon order */
+  uint32_t *triangle_polygons;  /* polygon of each triangle; NULL where polygon_starts is NULL: triangle = polygon */
+
+  /* What the file said; all optional. */
+  char *name;                   /* file name without folders and extension: names results */
+  fm_format format;
+  int version;                  /* FBX: 7400 and so on */
+  double metres_per_unit;       /* 1 position unit of the file; 0 if the file has no unit */
+  size_t part_count;
+  fm_part *parts;
+  size_t blend_shape_count;
+  char **blend_shapes;
+  size_t warning_count;
+  char **warnings;              /* one line each */
+  void *owner;                  /* NULL: the caller's; otherwise freed by fm_free_mesh */
+} fm_mesh;
+
+/* Reads an image that the library does not (or decodes any in your own way). Return false to leave it to the library;
+   otherwise fill out (its pixels are copied, then release is called if not NULL). */
+typedef bool fm_decode_fn(void *user, const void *data, size_t size, fm_image *out, void (**release)(void *user, fm_image *));
+
+typedef struct fm_load_desc {
+  const fm_common *common;
+  const char *name;             /* what messages call it; its folder is where textures are looked for. Of a path: the path */
+  const char *only;             /* comma-separated globs (* and ?) over the names of parts (FBX: geometries; OBJ: objects or groups)
+                                   and materials: nothing else is loaded */
+  const char *exclude;          /* the same: these are left out */
+  double scale;                 /* multiplies positions; 0: 1 */
+  bool no_textures;             /* names only, no pixels */
+  fm_decode_fn *decode;
+  void *decode_user;
+} fm_load_desc;
+
+typedef struct fm_image_desc {
+  const fm_common *common;
+  const char *name;             /* what messages call it */
+  int channels;                 /* 0: as the file has it; 1 to 4: converted (grey by Rec. 709 weights on encoded values) */
+} fm_image_desc;
+
+/* What fm_check_topology found. */
+typedef struct fm_topology_report {
+  bool same;                    /* same vertex count, polygons and corner indices */
+  size_t first_polygon;         /* the first that differs; SIZE_MAX if none does */
+  bool uvs_same;                /* every corner's UV within 1e-5 */
+  size_t uv_corners;            /* corners whose UVs differ, or that only one head has */
+  size_t first_uv_corner;       /* the first of them; SIZE_MAX if none */
+  char message[512];            /* the difference in words; empty if there is none at all */
+} fm_topology_report;
+
+/* The camera. A vertex p is drawn at q = Rx(pitch) Ry(yaw) ((p - center) * scale); the eye is at (0, 0, distance) and looks to
+   -Z with Y up. Half the picture's height shows half_extent units of the plane z = 0, so that the vertical field of view is
+   2 atan(half_extent / distance). distance = INFINITY is orthographic. Pixels are square. */
+typedef struct fm_camera {
+  double center[3];             /* in the heads' unit */
+  double scale;
+  double yaw, pitch;            /* degrees; yaw > 0: the face towards +X; pitch > 0: the face up */
+  double distance;
+  double half_extent;
+} fm_camera;
+
+typedef struct fm_camera_desc {
+  const fm_common *common;
+  bool no_fit;                  /* no centring, no scaling: the camera at (0, 0, 2.8) in the heads' own unit */
+  double distance;              /* in half-heights, keeps the head's size at z = 0; 0: as fitted; INFINITY: orthographic */
+  double fov;                   /* vertical, degrees, at the fitted distance; 0: 60 */
+  double yaw, pitch;            /* degrees */
+  const float *shape_weights;   /* further shapes to hold in the picture: shape_count rows of head_count weights */
+  size_t shape_count;
+} fm_camera_desc;
+
+/* What a renderer gets once: heads of one topology with their textures. The pointers stay valid until end. */
+typedef struct fm_scene {
+  const fm_common *common;
+  const fm_mesh *const *heads;  /* head_count >= 1 */
+  size_t head_count;
+  int lanes;                    /* frames wanted in flight at one time; 0: one for each worker */
+  bool ignore_alpha;            /* no alpha test: every covered sample is opaque */
+} fm_scene;
+
+typedef enum fm_cull { FM_CULL_NONE, FM_CULL_BACK } fm_cull;
+
+/* One picture. Shape and texture weights may leave [0, 1] and are used as they are. */
+typedef struct fm_frame {
+  const float *shape_weights;          /* head_count */
+  const float *texture_weights;        /* head_count; NULL: shape_weights */
+  const float *const *shape_masks;     /* NULL, or head_count pointers: NULL, or vertex_count factors of that head's weight */
+  const float *const *texture_masks;   /* the same for textures, interpolated inside a triangle */
+  const fm_camera *camera;             /* NULL: fm_fit_camera of the scene's heads */
+  int width, height;                   /* 0: 512 x 512 */
+  int samples;                         /* a pixel: 1 or 4; 0: 4 */
+  bool unlit;                          /* textures as they are */
+  float ambient;                       /* k of the light, 0 to 1; 0: FM_AMBIENT (for none at all give a tiny value) */
+  fm_cull cull;
+  bool transparent;                    /* RGBA with straight alpha = coverage; otherwise RGB over background */
+  uint8_t background[3];
+} fm_frame;
+
+/* The headlight's ambient share: s = k + (1 - k) max(0, n.z), colour x s^(1/2.2). */
+#define FM_AMBIENT 0.5f
+
+/* A renderer: the built-in rasterizer, or your own. A lane holds one frame in flight. Unless lanes_thread_safe, every call
+   comes from the thread that called begin; otherwise different lanes may be used from different threads. Failures are told
+   through fm_set_error. */
+typedef struct fm_renderer {
+  void *user;
+  const char *name;                                                       /* stands in the record */
+  bool lanes_thread_safe;
+  int (*begin)(void *user, const fm_scene *scene, fm_error *error);       /* returns the number of lanes, 0 on failure */
+  bool (*submit)(void *user, int lane, const fm_frame *frame, fm_error *error);
+  /* waits; image->width, height, channels and pixels (room for all of them) are set by the caller */
+  bool (*collect)(void *user, int lane, fm_image *image, fm_error *error);
+  void (*end)(void *user);                                                /* after it, begin may be called again */
+  void (*destroy)(void *user);                                            /* may be NULL */
+  uint64_t (*transfers)(void *user);                                      /* device transfers so far; may be NULL: 0 */
+} fm_renderer;
+
+/* Where finished pictures go. A slot is reused after its delivery. */
+typedef struct fm_image_sink {
+  void *user;
+  size_t slots;                 /* frames in flight that the sink can hold; 0: as many as fm_render likes */
+  /* optional: work on a finished picture; several at once, each with its own slot and worker (0 <= worker < fm_worker_count) */
+  void (*prepare)(void *user, size_t frame, size_t slot, int worker, const fm_image *image);
+  /* in frame order, on the caller's thread; false stops with *error as set by fm_set_error, else FM_ERROR_CANCELLED */
+  bool (*deliver)(void *user, size_t frame, size_t slot, const fm_image *image, fm_error *error);
+} fm_image_sink;
+
+typedef struct fm_png_desc {
+  const fm_common *common;
+  const char *const *texts;     /* keyword, text, keyword, text, ..., NULL: tEXt chunks (Latin-1 keyword, 1 to 79 characters),
+                                   or iTXt where the text is not ASCII */
+  bool no_srgb;                 /* no sRGB chunk */
+} fm_png_desc;
+
+/* One run. Zero is the default throughout. */
+typedef struct fm_session_desc {
+  const char *path_a, *path_b;          /* the two heads' files, or: */
+  const fm_mesh *const *heads;          /* heads of your own, named by their name member */
+  size_t head_count;
+  const char *out_dir;                  /* NULL: "results" */
+  const char *run_name;                 /* NULL: YYYYMMDD_HHMMSS, UTC; a run_name whose folder exists is an error */
+  bool join_run;                        /* run_name's folder may exist: several pairs share a run */
+  const fm_common *common;
+
+  int frames;                           /* 2 to 1001; 0: 41, unless weights are given */
+  const double *weights;                /* weights of A, frame by frame, instead of equal steps (pairs only) */
+  const double *shape_weights;          /* the same for the shape alone; one value: constant */
+  const double *texture_weights;        /* the same for the texture alone */
+  size_t weight_count, shape_weight_count, texture_weight_count;
+  const float *weight_rows;             /* N heads: weight_row_count rows of head_count weights instead of all that */
+  size_t weight_row_count;
+  bool reverse;                         /* video and pages play from A to B */
+
+  int width, height;                    /* 0: 512 */
+  int samples;                          /* 1 or 4; 0: 4 */
+  const fm_camera *camera;              /* a given camera instead of a fit; distance, fov, yaw, pitch are then ignored */
+  bool no_fit;
+  double distance, fov, yaw, pitch;     /* as in fm_camera_desc */
+  bool unlit;
+  fm_cull cull;
+  bool ignore_alpha;
+  bool transparent;                     /* --background none */
+  bool background_set;                  /* false: white */
+  uint8_t background[3];
+  const char *only, *exclude;           /* as in fm_load_desc */
+  double scale_b;                       /* multiplies B's positions; 0: 1 */
+  fm_renderer *renderer;                /* NULL: built in */
+} fm_session_desc;
+
+typedef struct fm_report {
+  char folder[1024];            /* the result folder; empty if none was made */
+  size_t frame_count;
+  size_t warning_count;
+  fm_camera camera;
+  double seconds, load_seconds, render_seconds;
+  uint64_t device_transfers;
+} fm_report;
+
+/* ============================================================ [FM:functions] ======================================== */
+
+/* ---- general ---- */
+
+/* "0.1.0" of the implementation that is linked. */
+FM_API const char *fm_version(void);
+
+/* A few words for a status, never NULL. */
+FM_API const char *fm_status_words(fm_status status);
+
+/* Fills *error (may be NULL) with a status and one line; for renderers, sinks and decoders of your own. Returns false. Every
+   failure in the library passes through here: one place for a breakpoint. */
+FM_API bool fm_set_error(fm_error *error, fm_status status, const char *message);
+
+/* How many workers a call with this fm_common uses: jobs->workers, or threads, or the processors this process may use. */
+FM_API int fm_worker_count(const fm_common *common);
+
+/* ---- numbers, the same in every locale ---- */
+
+/* The shortest decimal that reads back to the same float or double: fixed notation for 1e-5 <= |x| < 1e7 (as printed), else
+   d.ddde-XX; 0 for both zeros; nan, inf, -inf. Writes a terminating 0; returns the length without it. */
+FM_API size_t fm_print_float(char out[24], float value);
+FM_API size_t fm_print_double(char out[32], double value);
+
+/* Reads a decimal number ([+-] digits [. digits] [e[+-]digits], or inf, infinity, nan) from [text, end), rounded correctly to
+   nearest even. Returns where it ends, or NULL if none starts at text; *value is then 0. */
+FM_API const char *fm_parse_double(const char *text, const char *end, double *value);
+
+/* ---- read ---- */
+
+/* The kind of file that these first bytes begin, by content alone. 64 bytes are enough, but for OBJ and TGA (4,096). */
+FM_API fm_format fm_identify(const void *data, size_t size);
+
+/* Reads a head with its textures: FBX binary or OBJ. The mesh is complete and safe: indices in range, floats finite, triangles
+   made. What can be missing without harm (a texture, for one) is a warning in the mesh. NULL on failure: FM_ERROR_READ,
+   _FORMAT, _UNSUPPORTED, _LIMIT, _MEMORY, _CANCELLED, _ARGUMENT (`only` or `exclude` that match nothing). A file without any
+   mesh gives a mesh with zero counts. Free it with fm_free_mesh. Time and memory are about linear in the file's size; the
+   file is held in memory while it is read. Textures beside a mesh are opened through common->files. */
+FM_API fm_mesh *fm_load_mesh(const char *path, const fm_load_desc *desc, fm_error *error);
+FM_API fm_mesh *fm_load_mesh_memory(const void *data, size_t size, const fm_load_desc *desc, fm_error *error);
+FM_API fm_mesh *fm_load_mesh_stream(const fm_stream *stream, const fm_load_desc *desc, fm_error *error);
+FM_API void fm_free_mesh(fm_mesh *mesh); /* NULL and meshes of the caller's own are fine: nothing happens */
+
+/* Checks a mesh of the caller's own (indices in range, floats finite) and fills triangles and triangle_polygons (and
+   triangle_count): fans from each polygon's first corner, ears where that fan would overlap. What it adds is freed by
+   fm_release_mesh, which leaves the caller's arrays alone; a mesh that has its triangles already is refused. */
+FM_API bool fm_prepare_mesh(fm_mesh *mesh, const fm_common *common, fm_error *error);
+FM_API void fm_release_mesh(fm_mesh *mesh);
+
+/* Decodes PNG, JPEG, TGA or BMP from memory. 16-bit samples become 8 bit by (v * 255 + 32767) / 65535; JPEG pixels equal those
+   of libjpeg-turbo with its defaults. Warnings (a colour profile that is ignored) go to common->log. *out is zero on failure. Free it with fm_free_image. */
+FM_API bool fm_load_image(fm_image *out, const void *data, size_t size, const fm_image_desc *desc, fm_error *error);
+FM_API bool fm_load_image_file(fm_image *out, const char *path, const fm_image_desc *desc, fm_error *error);
+FM_API bool fm_load_image_stream(fm_image *out, const fm_stream *stream, const fm_image_desc *desc, fm_error *error);
+FM_API void fm_free_image(fm_image *image); /* also makes it zero; pixels of the caller's own stay */
+
+/* ---- compare ---- */
+
+/* Same vertex count, same polygons, same corner indices? Returns report->same (report may be NULL). Linear time, no memory. */
+FM_API bool fm_check_topology(const fm_mesh *a, const fm_mesh *b, fm_topology_report *report);
+
+/* ---- morph ---- */
+
+/* positions (3 per vertex, the caller's) = sum of weights[h] * heads[h]->positions, in head order; heads of weight 0 are left
+   out, so that weights 1 and 0 give that head bit for bit. masks as fm_frame.shape_masks, or NULL. false if head_count is 0
+   or the vertex counts differ. */
+FM_API bool fm_blend(float *positions, const fm_mesh *const *heads, const float *weights, const float *const *masks,
+                     size_t head_count);
+
+/* normals (3 per vertex, the caller's): of each vertex the sum of the cross products of its triangles (area-weighted; Max,
+   "Weights for computing vertex normals from facet normals", 1999, compares the choices), made unit; (0, 0, 0) where that sum
+   is 0. positions: 3 per vertex, NULL for the mesh's own. false if the mesh is not prepared. */
+FM_API bool fm_normals(float *normals, const fm_mesh *mesh, const float *positions);
+
+/* ---- render ---- */
+
+/* The camera that holds all heads (and further shapes, desc->shape_weights): their union box is centred and scaled so that its
+   half-height, or half-width if larger, is 1; distance max(2.8, half-depth + 1.8). desc may be NULL. */
+FM_API fm_camera fm_fit_camera(const fm_mesh *const *heads, size_t head_count, const fm_camera_desc *desc);
+
+/* The built-in rasterizer. Lanes are thread-safe. begin builds the texture pyramids (about 1.4 times the textures' RGB pixels
+   in memory for each head) and normal terms; after it, drawing allocates nothing. Free it with fm_destroy_renderer. */
+FM_API bool fm_software_renderer(fm_renderer *out, const fm_common *common, fm_error *error);
+FM_API void fm_destroy_renderer(fm_renderer *renderer);
+
+/* begin, every frame in rounds of 2 x workers, end. Pictures go to the sink in frame order; memory does not grow with
+   frame_count. */
+FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_frame *frames, size_t frame_count,
+                      const fm_image_sink *sink, fm_error *error);
+
+/* ---- write ---- */
+
+/* Writes a PNG (8 bits, 1 to 4 channels): filters chosen row by row, deflate. The same image gives the same bytes everywhere. */
+FM_API bool fm_write_png(const fm_sink *sink, const fm_image *image, const fm_png_desc *desc, fm_error *error);
+FM_API bool fm_write_png_file(const char *path, const fm_image *image, const fm_png_desc *desc, fm_error *error);
+
+/* ---- all ---- */
+
+/* The whole job: loads, checks, morphs, renders and writes DIR/RUN/<a>_<b>/ with png/, session.log and, as the last file and so
+   the sign of a complete result, record.json. report may be NULL; on failure it says what was made. */
+FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* FACEMORPH_H */
+
+/* =====================================================================================================================
+   IMPLEMENTATION. You can stop reading here if you are only interested in using the library.
+   Sections stand strictly bottom-up: none calls a function that is defined further down.
+   ================================================================================================================== */
+#if defined(FACEMORPH_IMPLEMENTATION) && !defined(FACEMORPH_IMPLEMENTED)
+#define FACEMORPH_IMPLEMENTED
+
+/* ============================================================ [FM:platform] =========================================
+   Compilers, byte order, and the floating-point rules that make the same bytes everywhere.
+   Guarantees: no contraction of a*b+c within this file, round-to-nearest without flush-to-zero inside every call.
+   Trusts: IEEE 754 binary32 and binary64 with correctly rounded + - * / sqrt. Test: tests/test_platform.c */
+
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0) || defined(__ASSOCIATIVE_MATH__) || \
+    defined(__RECIPROCAL_MATH__) || defined(_M_FP_FAST)
+#error "facemorph.h: fast math breaks its results. Compile the one file that defines FACEMORPH_IMPLEMENTATION without it."
+#endif
+#if (defined(__i386__) && !defined(__SSE2_MATH__)) || (defined(_M_IX86_FP) && _M_IX86_FP < 2)
+#error "facemorph.h: 32-bit x86 needs SSE2 arithmetic: gcc and clang -msse2 -mfpmath=sse, MSVC /arch:SSE2."
+#endif
+#if !defined(FACEMORPH_REALLOC) != !defined(FACEMORPH_FREE)
+#error "facemorph.h: define both FACEMORPH_REALLOC and FACEMORPH_FREE, or neither."
+#endif
+
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+#ifndef FACEMORPH_ASSERT
+#include <assert.h>
+#define FACEMORPH_ASSERT(x) assert(x)
+#endif
+#ifndef FACEMORPH_REALLOC
+#include <stdlib.h>
+#define FACEMORPH_REALLOC(p, n) realloc(p, n)
+#define FACEMORPH_FREE(p) free(p)
+#endif
+#ifndef FACEMORPH_NO_STDIO
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#endif
+#include <time.h>
+#if defined(_WIN32)
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
+#define FACEMORPH_NO_PTHREADS
+#elif defined(__unix__) || defined(__APPLE__)
+#include <sys/stat.h>
+#include <unistd.h>
+#else
+#define FACEMORPH_NO_PTHREADS
+#endif
+#if defined(__wasi__) || defined(__EMSCRIPTEN__)
+#define FACEMORPH_NO_PTHREADS
+#endif
+#if !defined(FACEMORPH_NO_THREADS) && !defined(FACEMORPH_NO_PTHREADS)
+#include <pthread.h>
+#define FMI_PTHREADS 1
+#endif
+#if defined(__SSE2__) || defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)
+#include <emmintrin.h>
+#define FMI_X86 1
+#endif
+
+/* Before the first function: no fused multiply-add by accident. Undone at the end of the file. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=off")
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define FMI_UNUSED __attribute__((unused))
+#define FMI_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#define FMI_NOINLINE __attribute__((noinline))
+#else
+#define FMI_UNUSED
+#define FMI_PRINTF(text, first)
+#define FMI_NOINLINE
+#endif
+#if defined(__GNUC__) || defined(__clang__)
+#define FMI_INLINE static inline __attribute__((always_inline, unused)) /* for kernels over vector types */
+#elif defined(_MSC_VER)
+#define FMI_INLINE static __forceinline
+#else
+#define FMI_INLINE static
+#endif
+#define FMI_FN static FMI_UNUSED /* private functions: a switch may leave some without a caller */
+
+#define FMI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+FMI_FN size_t fmi_min_size(size_t a, size_t b) { return a < b ? a : b; }
+FMI_FN size_t fmi_max_size(size_t a, size_t b) { return a > b ? a : b; }
+FMI_FN int fmi_min_int(int a, int b) { return a < b ? a : b; }
+FMI_FN int fmi_max_int(int a, int b) { return a > b ? a : b; }
+FMI_FN int fmi_clamp_int(int x, int low, int high) { return x < low ? low : x > high ? high : x; }
+FMI_FN int fmi_ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+/* a * b, or SIZE_MAX where that does not fit: no allocation of that size ever succeeds. */
+FMI_FN size_t fmi_mul_size(size_t a, size_t b) { return b != 0 && a > SIZE_MAX / b ? SIZE_MAX : a * b; }
+FMI_FN size_t fmi_add_size(size_t a, size_t b) { return a > SIZE_MAX - b ? SIZE_MAX : a + b; }
+
+FMI_FN uint32_t fmi_float_bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
+FMI_FN float fmi_bits_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+FMI_FN uint64_t fmi_double_bits(double x) { uint64_t u; memcpy(&u, &x, 8); return u; }
+FMI_FN double fmi_bits_double(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
+FMI_FN bool fmi_is_finite(double x) { return (fmi_double_bits(x) >> 52 & 0x7FF) != 0x7FF; }
+
+/* Unaligned reads and writes of either byte order. Where memory is little-endian memcpy says it best: gcc -O2 does not put the
+   bytewise form of 64 bits inline. */
+#if defined(_M_IX86) || defined(_M_X64) || defined(_M_ARM64) || (defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+FMI_FN uint32_t fmi_le32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
+FMI_FN uint64_t fmi_le64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+FMI_FN void fmi_put_le64(uint8_t *p, uint64_t v) { memcpy(p, &v, 8); }
+#else
+FMI_FN uint32_t fmi_le32(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
+FMI_FN uint64_t fmi_le64(const uint8_t *p) { return (uint64_t)fmi_le32(p) | (uint64_t)fmi_le32(p + 4) << 32; }
+FMI_FN void fmi_put_le64(uint8_t *p, uint64_t v) {
+  for (int i = 0; i < 8; i++) p[i] = (uint8_t)(v >> 8 * i);
+}
+#endif
+FMI_FN uint32_t fmi_le16(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8; }
+FMI_FN uint32_t fmi_be16(const uint8_t *p) { return (uint32_t)p[0] << 8 | (uint32_t)p[1]; }
+FMI_FN uint32_t fmi_be32(const uint8_t *p) { return fmi_be16(p) << 16 | fmi_be16(p + 2); }
+FMI_FN void fmi_put_be32(uint8_t *p, uint32_t v) {
+  p[0] = (uint8_t)(v >> 24); p[1] = (uint8_t)(v >> 16); p[2] = (uint8_t)(v >> 8); p[3] = (uint8_t)v;
+}
+
+/* The caller's rounding mode, flush-to-zero and denormals-are-zero must not reach our results: every computing call and every
+   job begins with the default state and puts the caller's back. */
+FMI_FN uint64_t fmi_enter_float(void) {
+#if defined(FMI_X86)
+  uint32_t old = _mm_getcsr();
+  _mm_setcsr(0x1F80u); /* all exceptions masked, nearest even, no flush, no denormals-are-zero */
+  return old;
+#elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+  uint64_t old, zero = 0;
+  __asm__ __volatile__("mrs %0, fpcr" : "=r"(old));
+  __asm__ __volatile__("msr fpcr, %0" : : "r"(zero));
+  return old;
+#else
+  return 0; /* no way to set it without <fenv.h>'s access pragma, which gcc ignores: the default is assumed */
+#endif
+}
+FMI_FN void fmi_leave_float(uint64_t old) {
+#if defined(FMI_X86)
+  _mm_setcsr((uint32_t)old);
+#elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+  __asm__ __volatile__("msr fpcr, %0" : : "r"(old));
+#else
+  (void)old;
+#endif
+}
+
+/* Does this build keep a*b+c unfused, float results in float and denormals alive? Called once per renderer. */
+FMI_FN FMI_NOINLINE bool fmi_float_probe(float a, float b, float c, float tiny) {
+  float product = a * b, sum = a * b + c;
+  return product + c == sum && sum == 0.0f && tiny * 0.5f != 0.0f && sizeof(float) == 4 && FLT_EVAL_METHOD == 0;
+}
+FMI_FN bool fmi_float_ok(void) {
+  /* (1 + 2^-12)^2 = 1 + 2^-11 + 2^-24; the last term is lost exactly when the product is rounded to float */
+  volatile float a = 1.000244140625f, c = -1.00048828125f, tiny = 1e-38f;
+  return fmi_float_probe(a, a, c, tiny);
+}
+
+/* ============================================================ [FM:errors] ===========================================
+   Failure is reported in one place, fm_set_error, and carried by fmi_env, which also knows the allocator and the limits of the
+   call. Messages are built without stdio and without a locale. Test: tests/test_errors.c */
+
+FM_API const char *fm_version(void) { return FM_VERSION; }
+
+FM_API const char *fm_status_words(fm_status status) {
+#define FMI_STATUS_WORDS(name, words) case name: return words;
+  switch (status) { FM_STATUS_LIST(FMI_STATUS_WORDS) case FM_STATUS_COUNT: break; }
+#undef FMI_STATUS_WORDS
+  return "unknown status";
+}
+
+/* The longest length <= size at which a UTF-8 text can be cut between characters. */
+FMI_FN size_t fmi_whole_characters(const char *text, size_t size) {
+  size_t start = size;
+  while (start > 0 && size - start < 3 && ((unsigned char)text[start - 1] & 0xC0) == 0x80) start--;
+  if (start == 0 || !((unsigned char)text[start - 1] & 0x80)) return size; /* ASCII before it, or no UTF-8 */
+  unsigned char first = (unsigned char)text[start - 1];
+  size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  return start - 1 + length == size ? size : start - 1;
+}
+
+/* The end of a text that is longer than room, from a whole character on. */
+FMI_FN const char *fmi_text_tail(const char *text, size_t room) {
+  size_t length = strlen(text);
+  const char *tail = length > room ? text + (length - room) : text;
+  while (length > room && ((unsigned char)*tail & 0xC0) == 0x80) tail++;
+  return tail;
+}
+
+/* A subset of printf: %s %c %d %u %x %zu %llu (with 0 and a width for the integers) and %%. Always ends out with 0; returns the
+   length that there would be with enough room. A text that is cut keeps whole UTF-8 characters. */
+FMI_FN size_t fmi_format_list(char *out, size_t room, const char *format, va_list list) {
+  size_t n = 0;
+  for (const char *f = format; *f; f++) {
+    char digits[24];
+    const char *piece = f;
+    size_t length = 1;
+    if (*f == '%') {
+      size_t width = 0;
+      char pad = ' ';
+      uint64_t value = 0;
+      bool negative = false, number = true;
+      f++;
+      if (*f == '0') pad = *f++;
+      while (*f >= '0' && *f <= '9') width = width * 10 + (size_t)(*f++ - '0');
+      switch (*f) {
+        case 'd': { int v = va_arg(list, int); negative = v < 0; value = negative ? 0u - (uint64_t)(int64_t)v : (uint64_t)v; break; }
+        case 'u': case 'x': value = va_arg(list, unsigned); break;
+        case 'z': f++; value = va_arg(list, size_t); break;
+        case 'l': f += 2; value = va_arg(list, unsigned long long); break;
+        case 'c': digits[0] = (char)va_arg(list, int); piece = digits; number = false; break;
+        case 's': piece = va_arg(list, const char *); if (!piece) piece = "(none)"; length = strlen(piece); number = false; break;
+        default: piece = f; number = false; break; /* %% */
+      }
+      if (number) {
+        unsigned base = *f == 'x' ? 16 : 10;
+        char *p = digits + sizeof digits;
+        do { *--p = "0123456789abcdef"[value % base]; value /= base; } while (value);
+        if (negative && pad == ' ') *--p = '-';
+        while ((size_t)(digits + sizeof digits - p) + (negative && pad == '0') < width && p > digits + 1) *--p = pad;
+        if (negative && pad == '0') *--p = '-';
+        piece = p;
+        length = (size_t)(digits + sizeof digits - p);
+      }
+    }
+    for (size_t i = 0; i < length; i++, n++)
+      if (n + 1 < room) out[n] = piece[i];
+  }
+  if (room) {
+    size_t end = n < room ? n : room - 1;
+    if (end < n) end = fmi_whole_characters(out, end);
+    out[end] = 0;
+  }
+  return n;
+}
+
+FMI_FN FMI_PRINTF(3, 4) size_t fmi_format(char *out, size_t room, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  size_t n = fmi_format_list(out, room, format, list);
+  va_end(list);
+  return n;
+}
+
+FM_API bool fm_set_error(fm_error *error, fm_status status, const char *message) {
+  if (error) {
+    memset(error, 0, sizeof *error);
+    error->status = status;
+    error->offset = FM_NO_OFFSET;
+    fmi_format(error->message, sizeof error->message, "%s", message);
+  }
+  return false;
+}
+
+/* A block of memory in a pool; the payload follows. 32 bytes keep malloc's alignment of 16. */
+typedef struct fmi_block fmi_block;
+struct fmi_block {
+  fmi_block *next, **link;
+  size_t size;
+#if SIZE_MAX > 0xFFFFFFFFu
+  size_t padding;
+#endif
+};
+
+/* Everything that is freed together. All zero is an empty pool. A pool with blocks is moved by fmi_move_pool only. */
+typedef struct fmi_pool { fmi_block *first; } fmi_pool;
+
+/* One public call: who allocates, what it may use, where its failure goes. Lives on the stack of the public function; passed
+   down everywhere. `temp` dies with the call; `keep` is what becomes the result. */
+typedef struct fmi_env {
+  const fm_common *common;   /* never NULL */
+  fm_allocator allocator;
+  fm_limits limits;
+  fm_error *error;           /* never NULL */
+  const char *file;          /* the name that messages carry; NULL: none */
+  size_t used, peak, blocks;
+  fmi_pool temp, keep;
+  char **warnings;           /* in keep */
+  size_t warning_count;
+  uint64_t float_state;
+  fm_error own_error;
+  fm_common own_common;
+} fmi_env;
+
+/* Records a failure; the first one stands, what follows is its consequence. Returns false. */
+FMI_FN bool fmi_record(fmi_env *env, fm_status status, int line, uint64_t offset, const char *format, va_list list) {
+  char text[sizeof env->error->message], what[sizeof env->error->message];
+  if (env->error->status != FM_OK) return false;
+  fmi_format_list(what, sizeof what, format, list);
+  const char *file = env->file ? fmi_text_tail(env->file, 400) : "", *dots = env->file && file != env->file ? "..." : "";
+  if (env->file && line) fmi_format(text, sizeof text, "%s%s: line %d: %s", dots, file, line, what);
+  else if (env->file && offset != FM_NO_OFFSET) fmi_format(text, sizeof text, "%s%s: byte %llu: %s", dots, file, (unsigned long long)offset, what);
+  else if (env->file) fmi_format(text, sizeof text, "%s%s: %s", dots, file, what);
+  else fmi_format(text, sizeof text, "%s", what);
+  fm_set_error(env->error, status, text);
+  env->error->line = line;
+  env->error->offset = offset;
+  if (env->file) fmi_format(env->error->file, sizeof env->error->file, "%s", fmi_text_tail(env->file, sizeof env->error->file - 1));
+  return false;
+}
+FMI_FN FMI_PRINTF(3, 4) bool fmi_fail(fmi_env *env, fm_status status, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  fmi_record(env, status, 0, FM_NO_OFFSET, format, list);
+  va_end(list);
+  return false;
+}
+FMI_FN FMI_PRINTF(4, 5) bool fmi_fail_byte(fmi_env *env, fm_status status, uint64_t offset, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  fmi_record(env, status, 0, offset, format, list);
+  va_end(list);
+  return false;
+}
+FMI_FN FMI_PRINTF(4, 5) bool fmi_fail_line(fmi_env *env, fm_status status, int line, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  fmi_record(env, status, line, FM_NO_OFFSET, format, list);
+  va_end(list);
+  return false;
+}
+
+/* ============================================================ [FM:memory] ===========================================
+   Pools over the caller's allocator: every block hangs in a pool, a failed call frees its pools and nothing can leak. Limits on
+   bytes and blocks are kept here. Trusts: the allocator. Test: tests/test_memory.c */
+
+FMI_FN void *fmi_default_resize(void *user, void *memory, size_t old_size, size_t new_size) {
+  (void)user;
+  (void)old_size;
+  if (new_size) return FACEMORPH_REALLOC(memory, new_size);
+  FACEMORPH_FREE(memory);
+  return NULL;
+}
+
+/* size 0 gives a valid, empty block. Contents are undefined. NULL: the failure is recorded. */
+FMI_FN void *fmi_alloc(fmi_env *env, fmi_pool *pool, size_t count, size_t size) {
+  size_t bytes = fmi_add_size(fmi_mul_size(count, size), sizeof(fmi_block));
+  if (env->blocks >= env->limits.allocations || bytes > env->limits.memory || env->used > env->limits.memory - bytes) {
+    fmi_fail(env, FM_ERROR_LIMIT, "needs %llu more bytes, over the limit of %llu bytes in %llu blocks (fm_limits.memory, .allocations)",
+             (unsigned long long)bytes, (unsigned long long)env->limits.memory, (unsigned long long)env->limits.allocations);
+    return NULL;
+  }
+  fmi_block *block = (fmi_block *)env->allocator.resize(env->allocator.user, NULL, 0, bytes);
+  if (!block) {
+    fmi_fail(env, FM_ERROR_MEMORY, "the allocator has no %llu bytes left", (unsigned long long)bytes);
+    return NULL;
+  }
+  block->size = bytes;
+  block->link = &pool->first;
+  block->next = pool->first;
+  if (block->next) block->next->link = &block->next;
+  pool->first = block;
+  env->used += bytes;
+  env->blocks++;
+  env->peak = fmi_max_size(env->peak, env->used);
+  return block + 1;
+}
+FMI_FN void *fmi_alloc_zero(fmi_env *env, fmi_pool *pool, size_t count, size_t size) {
+  void *p = fmi_alloc(env, pool, count, size);
+  if (p) memset(p, 0, count * size);
+  return p;
+}
+
+/* Resizes a block (NULL: a new one) and keeps its contents. NULL: the failure is recorded, the old block lives on. */
+FMI_FN void *fmi_resize(fmi_env *env, fmi_pool *pool, void *memory, size_t count, size_t size) {
+  if (!memory) return fmi_alloc(env, pool, count, size);
+  fmi_block *block = (fmi_block *)memory - 1;
+  size_t old = block->size, bytes = fmi_add_size(fmi_mul_size(count, size), sizeof(fmi_block));
+  if (bytes > env->limits.memory || env->used - fmi_min_size(env->used, old) > env->limits.memory - bytes) {
+    fmi_fail(env, FM_ERROR_LIMIT, "needs %llu bytes in one block, over the limit of %llu bytes (fm_limits.memory)",
+             (unsigned long long)bytes, (unsigned long long)env->limits.memory);
+    return NULL;
+  }
+  fmi_block **link = block->link;
+  block = (fmi_block *)env->allocator.resize(env->allocator.user, block, old, bytes);
+  if (!block) {
+    fmi_fail(env, FM_ERROR_MEMORY, "the allocator has no %llu bytes left", (unsigned long long)bytes);
+    return NULL;
+  }
+  *link = block; /* it may have moved */
+  if (block->next) block->next->link = &block->next;
+  block->size = bytes;
+  env->used = env->used - fmi_min_size(env->used, old) + bytes;
+  env->peak = fmi_max_size(env->peak, env->used);
+  return block + 1;
+}
+
+FMI_FN void fmi_release(fmi_env *env, void *memory) {
+  if (!memory) return;
+  fmi_block *block = (fmi_block *)memory - 1;
+  *block->link = block->next;
+  if (block->next) block->next->link = block->link;
+  env->used -= fmi_min_size(env->used, block->size); /* blocks of earlier calls were counted there */
+  env->blocks -= env->blocks > 0;
+  env->allocator.resize(env->allocator.user, block, block->size, 0);
+}
+
+/* Frees all of a pool; env may be NULL where nobody counts any more. */
+FMI_FN void fmi_free_pool(fmi_env *env, const fm_allocator *allocator, fmi_pool *pool) {
+  while (pool->first) {
+    fmi_block *block = pool->first;
+    pool->first = block->next;
+    if (env) {
+      env->used -= fmi_min_size(env->used, block->size);
+      env->blocks -= env->blocks > 0;
+    }
+    allocator->resize(allocator->user, block, block->size, 0);
+  }
+}
+
+/* All blocks of `from` go to the empty pool `to`. */
+FMI_FN void fmi_move_pool(fmi_pool *to, fmi_pool *from) {
+  to->first = from->first;
+  if (to->first) to->first->link = &to->first;
+  from->first = NULL;
+}
+
+/* Begins a public call: resolves the defaults, clears the error, takes over the floating-point state. */
+FMI_FN void fmi_begin(fmi_env *env, const fm_common *common, fm_error *error, const char *file) {
+  memset(env, 0, sizeof *env);
+  env->common = common ? common : &env->own_common;
+  env->error = error ? error : &env->own_error;
+  env->file = file;
+  memset(env->error, 0, sizeof *env->error);
+  env->error->offset = FM_NO_OFFSET;
+  if (env->common->allocator && env->common->allocator->resize) env->allocator = *env->common->allocator;
+  else env->allocator.resize = fmi_default_resize, env->allocator.thread_safe = true;
+  if (env->common->limits) env->limits = *env->common->limits;
+  if (!env->limits.memory) env->limits.memory = (size_t)1 << 30;
+  if (!env->limits.allocations) env->limits.allocations = (size_t)1 << 20;
+  if (!env->limits.vertices) env->limits.vertices = (size_t)1 << 24;
+  if (!env->limits.image_side) env->limits.image_side = 16384;
+  if (!env->limits.node_depth) env->limits.node_depth = 64;
+  env->float_state = fmi_enter_float();
+}
+
+/* Ends it: what is temporary goes, and on failure what was to be kept as well. Returns whether the call succeeded. */
+FMI_FN bool fmi_end(fmi_env *env) {
+  bool ok = env->error->status == FM_OK;
+  fmi_free_pool(env, &env->allocator, &env->temp);
+  if (!ok) fmi_free_pool(env, &env->allocator, &env->keep);
+  fmi_leave_float(env->float_state);
+  return ok;
+}
+
+/* What an object of ours needs to free itself: stands in its own pool. */
+typedef struct fmi_owner {
+  fm_allocator allocator;
+  fmi_pool pool;
+} fmi_owner;
+
+/* Moves env->keep into an owner that lives in it. NULL on failure. */
+FMI_FN fmi_owner *fmi_make_owner(fmi_env *env) {
+  fmi_owner *owner = (fmi_owner *)fmi_alloc(env, &env->keep, 1, sizeof *owner);
+  if (!owner) return NULL;
+  owner->allocator = env->allocator;
+  fmi_move_pool(&owner->pool, &env->keep);
+  return owner;
+}
+FMI_FN void fmi_free_owner(void *owner) {
+  if (!owner) return;
+  fmi_owner copy = *(fmi_owner *)owner; /* it lies in its own pool */
+  if (copy.pool.first) copy.pool.first->link = &copy.pool.first;
+  fmi_free_pool(NULL, &copy.allocator, &copy.pool);
+}
+
+/* Makes room for `need` items in a growing array in `pool`. NULL: recorded; the old array lives on. */
+FMI_FN void *fmi_reserve(fmi_env *env, fmi_pool *pool, void *array, size_t need, size_t *capacity, size_t size) {
+  if (array && need <= *capacity) return array;
+  size_t grown = fmi_max_size(need, fmi_max_size(16, *capacity + *capacity / 2));
+  void *bigger = fmi_resize(env, pool, array, grown, size);
+  if (bigger) *capacity = grown;
+  return bigger;
+}
+
+/* A 0-terminated copy of text[0, length). NULL: recorded. */
+FMI_FN char *fmi_copy_text(fmi_env *env, fmi_pool *pool, const char *text, size_t length) {
+  char *copy = (char *)fmi_alloc(env, pool, length + 1, 1);
+  if (copy) {
+    memcpy(copy, text, length);
+    copy[length] = 0;
+  }
+  return copy;
+}
+
+/* A text that grows, always 0-terminated once it is not NULL. A failure to grow is recorded in env and the text stays as it is. */
+typedef struct fmi_text { fmi_env *env; fmi_pool *pool; char *data; size_t size, room; } fmi_text;
+
+FMI_FN bool fmi_text_bytes(fmi_text *text, const char *bytes, size_t count) {
+  char *data = (char *)fmi_reserve(text->env, text->pool, text->data, fmi_add_size(fmi_add_size(text->size, count), 1), &text->room, 1);
+  if (!data) return false;
+  text->data = data;
+  memcpy(data + text->size, bytes, count);
+  text->size += count;
+  data[text->size] = 0;
+  return true;
+}
+FMI_FN FMI_PRINTF(2, 3) bool fmi_text_add(fmi_text *text, const char *format, ...) {
+  char line[2048];
+  va_list list;
+  va_start(list, format);
+  size_t n = fmi_format_list(line, sizeof line, format, list);
+  va_end(list);
+  return fmi_text_bytes(text, line, fmi_min_size(n, strlen(line)));
+}
+
+/* Adds a warning to the result. False only if there is no memory for it. */
+FMI_FN FMI_PRINTF(2, 3) bool fmi_warn(fmi_env *env, const char *format, ...) {
+  char line[1024];
+  va_list list;
+  va_start(list, format);
+  fmi_format_list(line, sizeof line, format, list);
+  va_end(list);
+  char *copy = fmi_copy_text(env, &env->keep, line, strlen(line));
+  char **grown = copy ? (char **)fmi_resize(env, &env->keep, env->warnings, env->warning_count + 1, sizeof *grown) : NULL;
+  if (!grown) return false;
+  env->warnings = grown;
+  grown[env->warning_count++] = copy;
+  return true;
+}
+
+/* Tells the caller how far a stage is. False: cancelled, and recorded. Only on the caller's thread. */
+FMI_FN bool fmi_tell_progress(fmi_env *env, const char *stage, size_t done, size_t total) {
+  fm_progress progress = {NULL, 0, 0};
+  progress.stage = stage;
+  progress.done = done;
+  progress.total = total;
+  if (!env->common->progress || env->common->progress(env->common->progress_user, &progress)) return true;
+  return fmi_fail(env, FM_ERROR_CANCELLED, "cancelled at %s %llu of %llu", stage, (unsigned long long)done, (unsigned long long)total);
+}
+
+/* ============================================================ [FM:numbers] ==========================================
+   Decimal numbers to binary and back, whatever the locale. Reading: an estimate in double arithmetic, whose error is known, decides
+   almost always; where it comes too near to a border between two values, big integers decide exactly. Writing: the shortest digits
+   that read back to the same value, and of these the nearest to it.
+   Guarantees: correct rounding to nearest even for every input. Trusts: nothing. Test: tests/test_numbers.c */
+
+/* A natural number, low word first. 3,072 bits: the longest that is needed are 770 digits times a power of two (2,700 bits). */
+enum { FMI_BIG_WORDS = 96 };
+typedef struct fmi_big { int count; uint32_t word[FMI_BIG_WORDS]; } fmi_big;
+
+FMI_FN void fmi_big_push(fmi_big *b, uint32_t word) {
+  FACEMORPH_ASSERT(b->count < FMI_BIG_WORDS);
+  b->word[b->count++] = word;
+}
+FMI_FN void fmi_big_set(fmi_big *b, uint64_t value) {
+  b->count = 0;
+  for (; value; value >>= 32) fmi_big_push(b, (uint32_t)value);
+}
+/* b = b * factor + add */
+FMI_FN void fmi_big_multiply(fmi_big *b, uint32_t factor, uint32_t add) {
+  uint64_t carry = add;
+  for (int i = 0; i < b->count; i++) {
+    carry += (uint64_t)b->word[i] * factor;
+    b->word[i] = (uint32_t)carry;
+    carry >>= 32;
+  }
+  if (carry) fmi_big_push(b, (uint32_t)carry);
+}
+FMI_FN void fmi_big_multiply_power5(fmi_big *b, int exponent) {
+  for (; exponent >= 13; exponent -= 13) fmi_big_multiply(b, 1220703125u, 0); /* 5^13, the largest in 32 bits */
+  for (; exponent > 0; exponent--) fmi_big_multiply(b, 5, 0);
+}
+FMI_FN void fmi_big_shift(fmi_big *b, int bits) {
+  int words = bits / 32, rest = bits % 32;
+  if (!b->count) return;
+  if (rest) fmi_big_multiply(b, (uint32_t)1 << rest, 0);
+  if (!words) return;
+  FACEMORPH_ASSERT(b->count + words <= FMI_BIG_WORDS);
+  memmove(b->word + words, b->word, (size_t)b->count * sizeof b->word[0]);
+  memset(b->word, 0, (size_t)words * sizeof b->word[0]);
+  b->count += words;
+}
+/* -1, 0 or 1 as a is below, equal to or above b */
+FMI_FN int fmi_big_compare(const fmi_big *a, const fmi_big *b) {
+  if (a->count != b->count) return a->count < b->count ? -1 : 1;
+  for (int i = a->count - 1; i >= 0; i--)
+    if (a->word[i] != b->word[i]) return a->word[i] < b->word[i] ? -1 : 1;
+  return 0;
+}
+/* sum = a + b */
+FMI_FN void fmi_big_add(fmi_big *sum, const fmi_big *a, const fmi_big *b) {
+  int count = fmi_max_int(a->count, b->count);
+  uint64_t carry = 0;
+  for (int i = 0; i < count; i++) {
+    carry += (uint64_t)(i < a->count ? a->word[i] : 0) + (i < b->count ? b->word[i] : 0);
+    sum->word[i] = (uint32_t)carry;
+    carry >>= 32;
+  }
+  sum->count = count;
+  if (carry) fmi_big_push(sum, (uint32_t)carry);
+}
+/* a = a - b, for a >= b */
+FMI_FN void fmi_big_subtract(fmi_big *a, const fmi_big *b) {
+  uint32_t borrow = 0;
+  for (int i = 0; i < a->count; i++) {
+    uint64_t take = (uint64_t)(i < b->count ? b->word[i] : 0) + borrow;
+    borrow = a->word[i] < take;
+    a->word[i] = (uint32_t)(a->word[i] - take);
+  }
+  while (a->count && !a->word[a->count - 1]) a->count--;
+}
+
+/* ---- reading ---- */
+
+/* A decimal as it was written: lead * 10^exponent, and if `cut` less than 10^exponent more. */
+typedef struct fmi_decimal {
+  const char *digits, *digits_end; /* significant digits, perhaps with a point among them */
+  uint64_t lead;                   /* the first 19 of them at most */
+  int64_t exponent;
+  bool cut, negative;
+} fmi_decimal;
+
+FMI_FN bool fmi_is_digit(char c) { return (unsigned)c - '0' < 10u; }
+
+/* The number that the digits at p make, 8 of them at most; *count: how many. Eight bytes at once, without branches on their number,
+   which no processor can foresee. */
+FMI_FN uint32_t fmi_take_digits(const char *p, const char *end, int *count) {
+  const uint64_t ones = 0x0101010101010101u;
+  uint32_t value = 0;
+  int n = 0;
+  if (end - p >= 8) {
+    uint64_t x = fmi_le64((const uint8_t *)p) ^ 0x30 * ones; /* digits are bytes 0 to 9 now */
+    uint64_t others = (((x & 0x7F * ones) + 0x76 * ones) | x) & 0x80 * ones, lowest = others & (0 - others);
+    n = others ? (int)((((lowest - 1) & ones) * ones) >> 56) - 1 : 8;
+    if (n) {
+      x = x << 8 * (8 - n) & 0x0F * ones; /* zeros in front; then pairs, fours and eights of digits */
+      x = x * 10 + (x >> 8);
+      x = ((x & 0x000000FF000000FFu) * (100 + ((uint64_t)1000000 << 32)) + (x >> 16 & 0x000000FF000000FFu) * (1 + ((uint64_t)10000 << 32))) >> 32;
+    } else x = 0;
+    value = (uint32_t)x;
+  } else
+    for (; p + n < end && fmi_is_digit(p[n]); n++) value = value * 10 + (uint32_t)(p[n] - '0');
+  *count = n;
+  return value;
+}
+
+/* Digits of any number, added to those that *lead has. Returns their end; *lead wraps around after 19. */
+FMI_FN const char *fmi_take_all_digits(const char *p, const char *end, uint64_t *lead) {
+  static const uint32_t power[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
+  int count;
+  do {
+    uint32_t value = fmi_take_digits(p, end, &count);
+    *lead = *lead * power[count] + value;
+    p += count;
+  } while (count == 8);
+  return p;
+}
+
+/* The first 19 significant digits where there may be more than 64 bits hold; exponent is that of the last digit. */
+FMI_FN void fmi_cut_decimal(fmi_decimal *d, int64_t exponent) {
+  const char *p = d->digits;
+  int64_t left = 0;
+  int count = 0;
+  while (p < d->digits_end && (*p == '0' || *p == '.')) p++;
+  d->digits = p;
+  d->lead = 0;
+  for (; p < d->digits_end; p++) {
+    if (*p == '.') continue;
+    if (count < 19) d->lead = d->lead * 10 + (uint64_t)(*p - '0'), count++;
+    else left++;
+  }
+  d->exponent = exponent + left;
+  d->cut = left > 0;
+}
+
+/* Reads [+-] digits [. digits] [e [+-] digits]. NULL if there is no digit. */
+FMI_FN const char *fmi_scan_decimal(const char *p, const char *end, fmi_decimal *d) {
+  const char *whole, *fraction;
+  uint64_t lead = 0;
+  int64_t exponent = 0;
+  size_t count;
+  d->negative = p < end && *p == '-';
+  if (p < end && (*p == '-' || *p == '+')) p++;
+  whole = p;
+  while (p < end && fmi_is_digit(*p)) lead = lead * 10 + (uint64_t)(*p++ - '0'); /* one digit mostly */
+  count = (size_t)(p - whole);
+  if (p < end && *p == '.') {
+    fraction = ++p;
+    p = fmi_take_all_digits(p, end, &lead);
+    exponent = -(int64_t)(p - fraction);
+    count += (size_t)(p - fraction);
+  }
+  if (!count) return NULL;
+  d->digits = whole;
+  d->digits_end = p;
+  if (p < end && (*p == 'e' || *p == 'E')) {
+    const char *e = p + 1;
+    int64_t written = 0;
+    bool below = e < end && *e == '-';
+    if (e < end && (*e == '-' || *e == '+')) e++;
+    if (e < end && fmi_is_digit(*e)) {
+      for (; e < end && fmi_is_digit(*e); e++)
+        if (written < 1000000000000000) written = written * 10 + (*e - '0'); /* more is 0 or infinity for any text in memory */
+      exponent += below ? -written : written;
+      p = e;
+    }
+  }
+  d->lead = lead;
+  d->exponent = exponent;
+  d->cut = false;
+  if (count > 19) fmi_cut_decimal(d, exponent);
+  return p;
+}
+
+/* lead * 10^exponent for |exponent| <= 343, off by less than 12 units in the last place where that is a normal number. */
+FMI_FN double fmi_estimate(uint64_t lead, int exponent) {
+  static const double power[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+  static const double square[5] = {1e16, 1e32, 1e64, 1e128, 1e256};
+  double x = (double)lead;
+  int n = exponent < 0 ? -exponent : exponent;
+  if (n > 22)
+    for (int i = 4; i >= 0; i--) /* the large ones first: all but the last result are normal numbers */
+      if (n >> 4 & 1 << i) x = exponent < 0 ? x / square[i] : x * square[i];
+  if (n > 22) n &= 15;
+  return exponent < 0 ? x / power[n] : x * power[n];
+}
+
+/* float or double: bits of the fraction, exponent of the lowest bit of the smallest number, infinity's bits. */
+typedef struct fmi_binary { int fraction_bits, lowest; uint64_t infinity; } fmi_binary;
+
+/* Is the decimal below (-1), at (0) or above (1) the middle between the number with these bits and the next larger one? */
+FMI_FN int fmi_compare_middle(const fmi_big *digits, int exponent, uint64_t bits, fmi_binary format) {
+  uint64_t hidden = (uint64_t)1 << format.fraction_bits, biased = bits >> format.fraction_bits;
+  uint64_t mantissa = (bits & (hidden - 1)) | (biased ? hidden : 0);
+  int two = (biased ? (int)biased - 1 : 0) + format.lowest - 1; /* middle = (2 mantissa + 1) * 2^two */
+  fmi_big left = *digits, right;
+  fmi_big_set(&right, 2 * mantissa + 1);
+  if (exponent < 0) fmi_big_multiply_power5(&right, -exponent);
+  else fmi_big_multiply_power5(&left, exponent);
+  two -= exponent;
+  if (two < 0) fmi_big_shift(&left, -two);
+  else fmi_big_shift(&right, two);
+  return fmi_big_compare(&left, &right);
+}
+
+/* The bits of the number nearest to the decimal, found from bits that are not far off. Infinity's follow
+   those of the largest number. Digits behind the 770th cannot reach a middle (767 digits at most), only lie above one. */
+FMI_FN uint64_t fmi_round_exactly(const fmi_decimal *d, uint64_t bits, fmi_binary format) {
+  fmi_big digits;
+  int64_t exponent = d->exponent;
+  int count = 0;
+  bool more = false;
+  fmi_big_set(&digits, 0);
+  if (!d->cut) fmi_big_set(&digits, d->lead);
+  else {
+    for (const char *p = d->digits; p < d->digits_end; p++) {
+      if (*p == '.') continue;
+      if (count < 770) {
+        fmi_big_multiply(&digits, 10, (uint32_t)(*p - '0'));
+        if (count++ >= 19) exponent--;
+      } else more |= *p != '0';
+    }
+    if (more) fmi_big_multiply(&digits, 10, 1), exponent--;
+  }
+  while (bits < format.infinity) {
+    int side = fmi_compare_middle(&digits, (int)exponent, bits, format);
+    if (side < 0 || (side == 0 && !(bits & 1))) break;
+    bits++;
+  }
+  while (bits) {
+    int side = fmi_compare_middle(&digits, (int)exponent, bits - 1, format);
+    if (side > 0 || (side == 0 && !(bits & 1))) break;
+    bits--;
+  }
+  return bits;
+}
+
+/* Where the decimal's value surely lies: -1 zero or below half of every number, 1 above every number, 0 otherwise. */
+FMI_FN int fmi_decimal_range(const fmi_decimal *d) {
+  int64_t digits = 0;
+  for (uint64_t rest = d->lead; rest; rest /= 10) digits++;
+  return d->lead == 0 || d->exponent + digits < -323 ? -1 : d->exponent + digits > 310 ? 1 : 0;
+}
+
+FMI_FN double fmi_decimal_double(const fmi_decimal *d) {
+  static const fmi_binary format = {52, -1074, 0x7FF0000000000000u};
+  double value;
+  if (d->lead <= (uint64_t)1 << 53 && d->exponent >= -22 && d->exponent <= 22 && !d->cut)
+    value = fmi_estimate(d->lead, (int)d->exponent); /* both operands are exact, and so the one rounding is right */
+  else {
+    int range = fmi_decimal_range(d);
+    if (range) value = range < 0 ? 0.0 : HUGE_VAL;
+    else {
+      value = fmi_estimate(d->lead, (int)d->exponent);
+      if (value > DBL_MAX) value = DBL_MAX;
+      value = fmi_bits_double(fmi_round_exactly(d, fmi_double_bits(value), format));
+    }
+  }
+  return d->negative ? -value : value;
+}
+
+/* An estimate in double that is clear of the middle between two floats rounds to the right one. */
+FMI_FN float fmi_decimal_float(const fmi_decimal *d) {
+  static const fmi_binary format = {23, -149, 0x7F800000u};
+  static const float power[11] = {1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f, 1e6f, 1e7f, 1e8f, 1e9f, 1e10f};
+  double value = 0.0;
+  float result;
+  if (d->lead <= (uint64_t)1 << 24 && d->exponent <= 0 && d->exponent >= -10 && !d->cut) { /* as in fmi_decimal_double */
+    result = (float)(uint32_t)d->lead / power[-d->exponent];
+    return d->negative ? -result : result;
+  }
+  int range = d->exponent >= -22 && d->exponent <= 22 && d->lead ? 0 : fmi_decimal_range(d);
+  if (range) result = range < 0 ? 0.0f : fmi_bits_float(0x7F800000u);
+  else {
+    value = fmi_estimate(d->lead, (int)d->exponent);
+    uint64_t above = fmi_double_bits(value) & 0x1FFFFFFF; /* the 29 bits that float has not */
+    if (value > 1.2e-38 && value < 3.4e38 && above - (0x10000000 - 16) > 32) result = (float)value;
+    else {
+      uint32_t bits = value > FLT_MAX ? 0x7F7FFFFFu : fmi_float_bits((float)value);
+      result = fmi_bits_float((uint32_t)fmi_round_exactly(d, bits, format));
+    }
+  }
+  return d->negative ? -result : result;
+}
+
+/* Reads "inf", "infinity" or "nan" in any case, with a sign. NULL if it is none of them. */
+FMI_FN const char *fmi_scan_special(const char *p, const char *end, double *value) {
+  static const char *const words[3] = {"infinity", "inf", "nan"};
+  bool negative = p < end && *p == '-';
+  if (p < end && (*p == '-' || *p == '+')) p++;
+  for (int i = 0; i < 3; i++) {
+    size_t n = strlen(words[i]), same = 0;
+    while (same < n && p + same < end && (p[same] | 0x20) == words[i][same]) same++;
+    if (same < n) continue;
+    *value = i == 2 ? fmi_bits_double(0x7FF8000000000000u) : negative ? -HUGE_VAL : HUGE_VAL;
+    return p + n;
+  }
+  return NULL;
+}
+
+FM_API const char *fm_parse_double(const char *text, const char *end, double *value) {
+  fmi_decimal d;
+  uint64_t state;
+  const char *p = fmi_scan_decimal(text, end, &d);
+  *value = 0.0;
+  if (!p) return fmi_scan_special(text, end, value);
+  state = fmi_enter_float();
+  *value = fmi_decimal_double(&d);
+  fmi_leave_float(state);
+  return p;
+}
+
+/* The same to float, in one rounding. Inside a call only: the floating-point state is the caller's business. */
+FMI_FN const char *fmi_parse_float(const char *text, const char *end, float *value) {
+  fmi_decimal d;
+  double special = 0.0;
+  const char *p = fmi_scan_decimal(text, end, &d);
+  if (p) *value = fmi_decimal_float(&d);
+  else {
+    p = fmi_scan_special(text, end, &special);
+    *value = (float)special;
+  }
+  return p;
+}
+
+/* ---- writing ---- */
+
+/* Writes 0.DIGITS * 10^point with the sign. Fixed notation for 1e-5 <= |x| < 1e7 as it is printed. Returns the length. */
+FMI_FN size_t fmi_print_digits(char *out, bool negative, const char *digits, int count, int point) {
+  char *p = out;
+  if (negative) *p++ = '-';
+  if (point > -5 && point <= 7) {
+    int whole = point < count ? point : count;
+    if (point <= 0) {
+      *p++ = '0';
+      *p++ = '.';
+      for (int i = point; i < 0; i++) *p++ = '0';
+      whole = 0;
+    }
+    for (int i = 0; i < whole; i++) *p++ = digits[i];
+    for (int i = whole; i < point; i++) *p++ = '0';
+    if (whole > 0 && whole < count) *p++ = '.';
+    for (int i = whole; i < count; i++) *p++ = digits[i];
+  } else {
+    int exponent = point - 1, size = exponent < 0 ? -exponent : exponent;
+    *p++ = digits[0];
+    if (count > 1) *p++ = '.';
+    for (int i = 1; i < count; i++) *p++ = digits[i];
+    *p++ = 'e';
+    *p++ = exponent < 0 ? '-' : '+';
+    if (size >= 100) *p++ = (char)('0' + size / 100);
+    *p++ = (char)('0' + size / 10 % 10);
+    *p++ = (char)('0' + size % 10);
+  }
+  *p = 0;
+  return (size_t)(p - out);
+}
+
+/* Zeros, infinities and NaN; 0 for every other number. */
+FMI_FN size_t fmi_print_special(char *out, double value) {
+  if (fmi_is_finite(value) && value != 0.0) return 0;
+  return fmi_format(out, 8, "%s", value == 0.0 ? "0" : value > 0.0 ? "inf" : value < 0.0 ? "-inf" : "nan");
+}
+
+/* x * 10^j * 2^shift rounded to odd: the lowest bit also says whether anything was cut off. For x * 2^shift < 2^31. */
+FMI_FN uint32_t fmi_scale_odd(uint64_t power, uint32_t x) {
+  uint64_t high = (power >> 32) * x, low = (power & 0xFFFFFFFFu) * x, sum = high + (low >> 32);
+  return (uint32_t)(sum >> 32) | ((uint32_t)sum > 1);
+}
+
+/* The shortest decimal for a positive, finite float, digits * 10^*exponent: Giulietti, "The Schubfach way to render doubles", 2020.
+   With 10^k at most as wide as the interval that rounds to the float, one multiple of 10^k at least lies in it, and perhaps one of
+   10^(k+1), which is shorter. power[31 + j] is 10^j in 64 bits, rounded up. */
+FMI_FN uint32_t fmi_shortest_float(uint32_t bits, int *exponent) {
+  static const uint64_t power[77] = {
+    0x81CEB32C4B43FCF5ull, 0xA2425FF75E14FC32ull, 0xCAD2F7F5359A3B3Full, 0xFD87B5F28300CA0Eull, 0x9E74D1B791E07E49ull,
+    0xC612062576589DDBull, 0xF79687AED3EEC552ull, 0x9ABE14CD44753B53ull, 0xC16D9A0095928A28ull, 0xF1C90080BAF72CB2ull,
+    0x971DA05074DA7BEFull, 0xBCE5086492111AEBull, 0xEC1E4A7DB69561A6ull, 0x9392EE8E921D5D08ull, 0xB877AA3236A4B44Aull,
+    0xE69594BEC44DE15Cull, 0x901D7CF73AB0ACDAull, 0xB424DC35095CD810ull, 0xE12E13424BB40E14ull, 0x8CBCCC096F5088CCull,
+    0xAFEBFF0BCB24AAFFull, 0xDBE6FECEBDEDD5BFull, 0x89705F4136B4A598ull, 0xABCC77118461CEFDull, 0xD6BF94D5E57A42BDull,
+    0x8637BD05AF6C69B6ull, 0xA7C5AC471B478424ull, 0xD1B71758E219652Cull, 0x83126E978D4FDF3Cull, 0xA3D70A3D70A3D70Bull,
+    0xCCCCCCCCCCCCCCCDull, 0x8000000000000001ull, 0xA000000000000001ull, 0xC800000000000001ull, 0xFA00000000000001ull,
+    0x9C40000000000001ull, 0xC350000000000001ull, 0xF424000000000001ull, 0x9896800000000001ull, 0xBEBC200000000001ull,
+    0xEE6B280000000001ull, 0x9502F90000000001ull, 0xBA43B74000000001ull, 0xE8D4A51000000001ull, 0x9184E72A00000001ull,
+    0xB5E620F480000001ull, 0xE35FA931A0000001ull, 0x8E1BC9BF04000001ull, 0xB1A2BC2EC5000001ull, 0xDE0B6B3A76400001ull,
+    0x8AC7230489E80001ull, 0xAD78EBC5AC620001ull, 0xD8D726B7177A8001ull, 0x878678326EAC9001ull, 0xA968163F0A57B401ull,
+    0xD3C21BCECCEDA101ull, 0x84595161401484A1ull, 0xA56FA5B99019A5C9ull, 0xCECB8F27F4200F3Bull, 0x813F3978F8940985ull,
+    0xA18F07D736B90BE6ull, 0xC9F2C9CD04674EDFull, 0xFC6F7C4045812297ull, 0x9DC5ADA82B70B59Eull, 0xC5371912364CE306ull,
+    0xF684DF56C3E01BC7ull, 0x9A130B963A6C115Dull, 0xC097CE7BC90715B4ull, 0xF0BDC21ABB48DB21ull, 0x96769950B50D88F5ull,
+    0xBC143FA4E250EB32ull, 0xEB194F8E1AE525FEull, 0x92EFD1B8D0CF37BFull, 0xB7ABC627050305AEull, 0xE596B7B0C643C71Aull,
+    0x8F7E32CE7BEA5C70ull, 0xB35DBF821AE4F38Cull
+  };
+  uint32_t fraction = bits & 0x7FFFFF, biased = bits >> 23, c = biased ? fraction | 0x800000 : fraction;
+  int q = (biased ? (int)biased : 1) - 150; /* value = c * 2^q */
+  bool uneven = fraction == 0 && biased > 1; /* below a power of two the numbers are twice as dense */
+  /* k = floor(log10(2^q)), or of 3/4 of that; shift = 1 + q + floor(log2(10^-k)); the offsets keep the dividends positive */
+  int k = (q * 1262611 - (uneven ? 524031 : 0) + (64 << 22)) / (1 << 22) - 64;
+  int shift = 1 + q + (-k * 1741647 + (128 << 19)) / (1 << 19) - 128;
+  uint64_t scale = power[31 - k];
+  uint32_t odd = c & 1; /* an odd number's borders round to its neighbours */
+  uint32_t value = fmi_scale_odd(scale, 4 * c << shift);
+  uint32_t low = fmi_scale_odd(scale, (4 * c - (uneven ? 1 : 2)) << shift) + odd;
+  uint32_t high = fmi_scale_odd(scale, (4 * c + 2) << shift) - odd;
+  uint32_t digits = value / 4, tens = digits / 10;
+  bool down, up;
+  *exponent = k + 1;
+  if (tens && low <= 40 * tens) return tens;
+  if (tens && 40 * tens + 40 <= high) return tens + 1;
+  *exponent = k;
+  down = low <= 4 * digits;
+  up = 4 * digits + 4 <= high;
+  if (down != up) return digits + up;
+  return digits + (value > 4 * digits + 2 || (value == 4 * digits + 2 && (digits & 1)));
+}
+
+FM_API size_t fm_print_float(char out[24], float value) {
+  char text[12], *end = text + sizeof text, *p = end;
+  uint32_t bits = fmi_float_bits(value), digits;
+  int exponent = 0;
+  size_t special = fmi_print_special(out, (double)value);
+  if (special) return special;
+  digits = fmi_shortest_float(bits & 0x7FFFFFFF, &exponent);
+  while (digits % 10 == 0) digits /= 10, exponent++;
+  for (; digits; digits /= 10) *--p = (char)('0' + digits % 10);
+  return fmi_print_digits(out, bits >> 31 != 0, p, (int)(end - p), (int)(end - p) + exponent);
+}
+
+/* The shortest digits for a positive, finite double: Steele and White, "How to print floating-point numbers accurately", 1990.
+   value = number / unit; a digit comes out at a time until the rest is within the distance to a border. Returns how many, 17 at most. */
+FMI_FN int fmi_shortest_double(double value, char digits[20], int *point) {
+  uint64_t bits = fmi_double_bits(value), fraction = bits & 0xFFFFFFFFFFFFFull;
+  int biased = (int)(bits >> 52), two = (biased ? biased : 1) - 1075, count = 0, log10;
+  uint64_t mantissa = biased ? fraction | (uint64_t)1 << 52 : fraction;
+  bool even = !(mantissa & 1), uneven = fraction == 0 && biased > 1;
+  fmi_big number, unit, below, above, sum; /* below, above: half the distances to the neighbours */
+  fmi_big_set(&number, mantissa);
+  fmi_big_set(&unit, 1);
+  fmi_big_set(&below, 1);
+  fmi_big_shift(&number, (two > 0 ? two : 0) + 1 + uneven);
+  fmi_big_shift(&unit, (two < 0 ? -two : 0) + 1 + uneven);
+  fmi_big_shift(&below, two > 0 ? two : 0);
+  above = below;
+  if (uneven) fmi_big_shift(&above, 1);
+
+  /* 10^log10 >= value, or one less: the highest bit's place times log10(2), rounded towards the smaller */
+  log10 = two;
+  for (uint64_t rest = mantissa; rest > 1; rest /= 2) log10++;
+  log10 = (log10 * 78913 + (512 << 18)) / (1 << 18) - 512 + 1;
+  if (log10 > 0) {
+    fmi_big_multiply_power5(&unit, log10);
+    fmi_big_shift(&unit, log10);
+  } else {
+    fmi_big *const scaled[3] = {&number, &below, &above};
+    for (int i = 0; i < 3; i++) {
+      fmi_big_multiply_power5(scaled[i], -log10);
+      fmi_big_shift(scaled[i], -log10);
+    }
+  }
+  fmi_big_add(&sum, &number, &above);
+  if (fmi_big_compare(&sum, &unit) >= (even ? 0 : 1)) {
+    log10++;
+    fmi_big_multiply(&unit, 10, 0);
+  }
+  *point = log10;
+  for (;;) {
+    int digit = 0, side;
+    bool low, high;
+    fmi_big_multiply(&number, 10, 0);
+    fmi_big_multiply(&below, 10, 0);
+    fmi_big_multiply(&above, 10, 0);
+    while (fmi_big_compare(&number, &unit) >= 0) fmi_big_subtract(&number, &unit), digit++;
+    side = fmi_big_compare(&number, &below);
+    low = side < 0 || (even && side == 0);
+    fmi_big_add(&sum, &number, &above);
+    side = fmi_big_compare(&sum, &unit);
+    high = side > 0 || (even && side == 0);
+    if (low && high) {
+      fmi_big_add(&sum, &number, &number);
+      side = fmi_big_compare(&sum, &unit);
+      high = side > 0 || (side == 0 && (digit & 1));
+    }
+    digits[count++] = (char)('0' + digit + high);
+    if (low || high) return count;
+  }
+}
+
+FM_API size_t fm_print_double(char out[32], double value) {
+  char digits[20];
+  int count, point = 0;
+  size_t special = fmi_print_special(out, value);
+  if (special) return special;
+  count = fmi_shortest_double(value < 0.0 ? -value : value, digits, &point);
+  return fmi_print_digits(out, value < 0.0, digits, count, point);
+}
+
+FMI_FN bool fmi_text_number(fmi_text *text, double value) {
+  char digits[32];
+  return fmi_text_bytes(text, digits, fm_print_double(digits, value));
+}
+
+/* ============================================================ [FM:streams] ==========================================
+   Streams, sinks and files. The default files are stdio's with UTF-8 paths; a written file appears under its name whole or not
+   at all. Test: tests/test_streams.c */
+
+typedef struct fmi_memory_stream { const uint8_t *data; size_t size, position; } fmi_memory_stream;
+FMI_FN int64_t fmi_memory_read(void *user, void *buffer, size_t size) {
+  fmi_memory_stream *m = (fmi_memory_stream *)user;
+  size_t n = fmi_min_size(size, m->size - m->position);
+  memcpy(buffer, m->data + m->position, n);
+  m->position += n;
+  return (int64_t)n;
+}
+
+#ifndef FACEMORPH_NO_STDIO
+/* Why the last call of the C library failed; "" if it did not say. */
+FMI_FN const char *fmi_reason(void) { return errno ? strerror(errno) : ""; }
+FMI_FN void fmi_clear_reason(void) { errno = 0; }
+
+#if defined(_WIN32)
+FMI_FN wchar_t *fmi_wide_path(const char *path) {
+  int n = MultiByteToWideChar(CP_UTF8, 0, path, -1, NULL, 0);
+  wchar_t *wide = n > 0 ? (wchar_t *)FACEMORPH_REALLOC(NULL, (size_t)n * sizeof(wchar_t)) : NULL;
+  if (wide) MultiByteToWideChar(CP_UTF8, 0, path, -1, wide, n);
+  return wide;
+}
+#endif
+
+FMI_FN FILE *fmi_fopen(const char *path, bool write) {
+#if defined(_WIN32)
+  wchar_t *wide = fmi_wide_path(path);
+  FILE *file = wide ? _wfopen(wide, write ? L"wb" : L"rb") : NULL;
+  FACEMORPH_FREE(wide);
+  return file;
+#else
+#if defined(__unix__) || defined(__APPLE__)
+  struct stat info; /* fopen opens a folder for reading and fails later, without a reason; a device like /dev/zero never ends */
+  if (!write && stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISFIFO(info.st_mode)) {
+    errno = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
+    return NULL;
+  }
+#endif
+  return fopen(path, write ? "wb" : "rb");
+#endif
+}
+
+FMI_FN int64_t fmi_stdio_read(void *user, void *buffer, size_t size) {
+  FILE *file = (FILE *)user;
+  size_t n = fread(buffer, 1, size, file);
+  return n == 0 && ferror(file) ? -1 : (int64_t)n;
+}
+FMI_FN void fmi_stdio_close(void *user) { fclose((FILE *)user); }
+FMI_FN bool fmi_stdio_open_read(void *user, const char *path, fm_stream *out) {
+  (void)user;
+  FILE *file = fmi_fopen(path, false);
+  if (!file) return false;
+  memset(out, 0, sizeof *out);
+  out->user = file;
+  out->read = fmi_stdio_read;
+  out->close = fmi_stdio_close;
+  if (fseek(file, 0, SEEK_END) == 0) { /* a pipe cannot seek: no hint then */
+    long size = ftell(file);
+    if (size > 0) out->size_hint = (uint64_t)size;
+    rewind(file);
+  }
+  return true;
+}
+
+/* A file being written: its final name follows the struct; it is written as name + ".part". */
+typedef struct fmi_part_file { FILE *file; size_t length; char name[1]; } fmi_part_file;
+
+FMI_FN bool fmi_stdio_write(void *user, const void *data, size_t size) {
+  return fwrite(data, 1, size, ((fmi_part_file *)user)->file) == size;
+}
+FMI_FN bool fmi_stdio_open_write(void *user, const char *path, fm_sink *out) {
+  (void)user;
+  size_t length = strlen(path);
+  fmi_part_file *part = (fmi_part_file *)FACEMORPH_REALLOC(NULL, sizeof *part + 2 * length + 8); /* both names, one by one */
+  if (!part) return false;
+  part->length = length;
+  memcpy(part->name, path, length + 1);
+  memcpy(part->name + length + 1, path, length);
+  memcpy(part->name + length + 1 + length, ".part", 6);
+  part->file = fmi_fopen(part->name + length + 1, true);
+  if (!part->file) {
+    FACEMORPH_FREE(part);
+    return false;
+  }
+  out->user = part;
+  out->write = fmi_stdio_write;
+  return true;
+}
+FMI_FN bool fmi_rename(const char *from, const char *to) {
+#if defined(_WIN32)
+  wchar_t *a = fmi_wide_path(from), *b = fmi_wide_path(to);
+  bool ok = a && b && MoveFileExW(a, b, MOVEFILE_REPLACE_EXISTING);
+  FACEMORPH_FREE(a);
+  FACEMORPH_FREE(b);
+  return ok;
+#else
+  return rename(from, to) == 0;
+#endif
+}
+FMI_FN void fmi_remove(const char *path) {
+#if defined(_WIN32)
+  wchar_t *wide = fmi_wide_path(path);
+  if (wide) DeleteFileW(wide);
+  FACEMORPH_FREE(wide);
+#else
+  remove(path);
+#endif
+}
+FMI_FN bool fmi_stdio_close_write(void *user, fm_sink *sink, bool keep) {
+  (void)user;
+  fmi_part_file *part = (fmi_part_file *)sink->user;
+  const char *beside = part->name + part->length + 1;
+  bool ok = fclose(part->file) == 0; /* the last bytes may meet a full disk here */
+  if (keep && ok) ok = fmi_rename(beside, part->name);
+  if (!keep || !ok) {
+    int reason = errno;
+    fmi_remove(beside);
+    errno = reason;
+  }
+  FACEMORPH_FREE(part);
+  return ok;
+}
+FMI_FN int fmi_stdio_make_folder(void *user, const char *path) {
+  (void)user;
+#if defined(_WIN32)
+  wchar_t *wide = fmi_wide_path(path);
+  int made = wide && CreateDirectoryW(wide, NULL) ? 1 : GetLastError() == ERROR_ALREADY_EXISTS ? 0 : -1;
+  FACEMORPH_FREE(wide);
+  return made;
+#elif defined(__unix__) || defined(__APPLE__)
+  struct stat info;
+  if (mkdir(path, 0777) == 0) return 1;
+  int reason = errno;
+  if (stat(path, &info) == 0) {
+    if (S_ISDIR(info.st_mode)) return 0;
+    reason = ENOTDIR;
+  }
+  errno = reason;
+  return -1;
+#else
+  (void)path;
+  return -1;
+#endif
+}
+#else
+FMI_FN const char *fmi_reason(void) { return ""; }
+FMI_FN void fmi_clear_reason(void) {}
+#endif
+
+/* The files of a call; without stdio and without the caller's there are none, and every opening fails. */
+FMI_FN bool fmi_no_read(void *user, const char *path, fm_stream *out) { (void)user; (void)path; (void)out; return false; }
+FMI_FN bool fmi_no_write(void *user, const char *path, fm_sink *out) { (void)user; (void)path; (void)out; return false; }
+FMI_FN bool fmi_no_close(void *user, fm_sink *sink, bool keep) { (void)user; (void)sink; (void)keep; return false; }
+FMI_FN int fmi_no_folder(void *user, const char *path) { (void)user; (void)path; return -1; }
+FMI_FN fm_files fmi_files_of(const fmi_env *env) {
+  fm_files files;
+  memset(&files, 0, sizeof files);
+  if (env->common->files) files = *env->common->files;
+#ifndef FACEMORPH_NO_STDIO
+  else {
+    files.open_read = fmi_stdio_open_read;
+    files.open_write = fmi_stdio_open_write;
+    files.close_write = fmi_stdio_close_write;
+    files.make_folder = fmi_stdio_make_folder;
+  }
+#endif
+  if (!files.open_read) files.open_read = fmi_no_read;
+  if (!files.open_write || !files.close_write) files.open_write = fmi_no_write, files.close_write = fmi_no_close;
+  if (!files.make_folder) files.make_folder = fmi_no_folder;
+  return files;
+}
+
+/* ": reason" or "", for the end of a message. */
+FMI_FN void fmi_add_reason(char *out, size_t room) {
+  const char *reason = fmi_reason();
+  fmi_format(out, room, "%s%s", *reason ? ": " : "", reason);
+}
+
+/* Reads a stream to its end into one block of `pool`, followed by one 0 byte that *size does not count. False: recorded. Does
+   not close the stream. */
+FMI_FN bool fmi_read_all(fmi_env *env, fmi_pool *pool, const fm_stream *stream, uint8_t **data, size_t *size) {
+  size_t left = env->limits.memory - fmi_min_size(env->used, env->limits.memory), count = 0;
+  size_t room = stream->size_hint > 0 && stream->size_hint < left / 2 ? (size_t)stream->size_hint + 1 : fmi_min_size(65536, left / 4 + 1);
+  uint8_t *buffer = (uint8_t *)fmi_alloc(env, pool, room + 1, 1);
+  if (!buffer) return false;
+  for (;;) {
+    fmi_clear_reason();
+    int64_t got = stream->read(stream->user, buffer + count, room - count);
+    if (got < 0 || (uint64_t)got > room - count) {
+      char reason[200];
+      fmi_add_reason(reason, sizeof reason);
+      fmi_release(env, buffer);
+      return fmi_fail_byte(env, FM_ERROR_READ, count, "reading stopped with an error%s", reason);
+    }
+    if (got == 0) break;
+    count += (size_t)got;
+    if (count == room) {
+      size_t grown = stream->size_hint > room && stream->size_hint < left - fmi_min_size(left, 128) ? (size_t)stream->size_hint + 1 : fmi_mul_size(room, 2);
+      uint8_t *bigger = (uint8_t *)fmi_resize(env, pool, buffer, fmi_add_size(grown, 1), 1);
+      if (!bigger) {
+        fmi_release(env, buffer);
+        return false;
+      }
+      buffer = bigger;
+      room = grown;
+    }
+  }
+  buffer[count] = 0;
+  *data = buffer;
+  *size = count;
+  return true;
+}
+
+/* Reads a whole file. With `must`, a file that cannot be opened is a failure; without, *found tells. */
+FMI_FN bool fmi_read_file(fmi_env *env, fmi_pool *pool, const char *path, bool must, bool *found, uint8_t **data, size_t *size) {
+  fm_files files = fmi_files_of(env);
+  fm_stream stream;
+  memset(&stream, 0, sizeof stream);
+  fmi_clear_reason();
+  bool open = files.open_read(files.user, path, &stream);
+  if (found) *found = open;
+  if (!open) {
+    char reason[200];
+    if (!must) return true;
+    fmi_add_reason(reason, sizeof reason);
+    return fmi_fail(env, FM_ERROR_READ, "cannot be opened%s; check the path and the permissions", reason);
+  }
+  bool ok = fmi_read_all(env, pool, &stream, data, size);
+  if (stream.close) stream.close(stream.user);
+  return ok;
+}
+
+/* A file under way: between fmi_open_write and fmi_close_write. */
+typedef struct fmi_out { fm_files files; fm_sink sink; const char *path; } fmi_out;
+
+FMI_FN bool fmi_open_write(fmi_env *env, fmi_out *out, const char *path) {
+  char reason[200];
+  out->files = fmi_files_of(env);
+  out->path = path;
+  fmi_clear_reason();
+  if (out->files.open_write(out->files.user, path, &out->sink)) return true;
+  fmi_add_reason(reason, sizeof reason);
+  return fmi_fail(env, FM_ERROR_WRITE, "%s: cannot be written%s; check the folder and its permissions", path, reason);
+}
+FMI_FN bool fmi_write(fmi_env *env, fmi_out *out, const void *data, size_t size) {
+  char reason[200];
+  fmi_clear_reason();
+  if (out->sink.write(out->sink.user, data, size)) return true;
+  fmi_add_reason(reason, sizeof reason);
+  return fmi_fail(env, FM_ERROR_WRITE, "%s: writing failed%s; nothing is left under that name", out->path, reason);
+}
+/* keep = false, or a call that has already failed, removes what was written. */
+FMI_FN bool fmi_close_write(fmi_env *env, fmi_out *out, bool keep) {
+  char reason[200];
+  fmi_clear_reason();
+  keep = keep && env->error->status == FM_OK;
+  if (out->files.close_write(out->files.user, &out->sink, keep) || !keep) return keep;
+  fmi_add_reason(reason, sizeof reason);
+  return fmi_fail(env, FM_ERROR_WRITE, "%s: writing failed%s; nothing is left under that name", out->path, reason);
+}
+FMI_FN bool fmi_write_file(fmi_env *env, const char *path, const void *data, size_t size) {
+  fmi_out out;
+  if (!fmi_open_write(env, &out, path)) return false;
+  bool ok = fmi_write(env, &out, data, size);
+  return fmi_close_write(env, &out, ok);
+}
+
+/* The part of a path behind its last '/' or '\\'. */
+FMI_FN const char *fmi_file_name(const char *path) {
+  const char *name = path;
+  for (const char *p = path; *p; p++)
+    if (*p == '/' || *p == '\\') name = p + 1;
+  return name;
+}
+
+/* ============================================================ [FM:jobs] =============================================
+   Work spread over threads: the caller's pool, or threads that live for one call of run (starting one costs some 20 us, a
+   frame 100 times that). Each job runs under our floating-point state. Test: tests/test_jobs.c */
+
+typedef struct fmi_work {
+  fm_job_fn *fn;
+  void *data;
+  size_t count, next; /* next: the first job that nobody has taken */
+#ifdef FMI_PTHREADS
+  pthread_mutex_t lock;
+#endif
+} fmi_work;
+
+FMI_FN void fmi_run_serial(fm_job_fn *fn, void *data, size_t count) {
+  for (size_t i = 0; i < count; i++) fn(data, i, 0);
+}
+
+#ifdef FMI_PTHREADS
+typedef struct fmi_worker { fmi_work *work; int index; } fmi_worker;
+
+FMI_FN void *fmi_work_loop(void *user) {
+  fmi_worker *worker = (fmi_worker *)user;
+  fmi_work *work = worker->work;
+  for (;;) {
+    pthread_mutex_lock(&work->lock);
+    size_t i = work->next;
+    work->next += i < work->count;
+    pthread_mutex_unlock(&work->lock);
+    if (i >= work->count) break;
+    work->fn(work->data, i, worker->index);
+  }
+  return NULL;
+}
+FMI_FN void fmi_run_threads(int workers, fm_job_fn *fn, void *data, size_t count) {
+  enum { MAX = 256 };
+  fmi_work work;
+  fmi_worker worker[MAX];
+  pthread_t thread[MAX];
+  bool running[MAX];
+  int n = fmi_min_int(workers, MAX);
+  if (count < (size_t)n) n = (int)count;
+  if (n < 2) { fmi_run_serial(fn, data, count); return; }
+  memset(&work, 0, sizeof work);
+  work.fn = fn;
+  work.data = data;
+  work.count = count;
+  if (pthread_mutex_init(&work.lock, NULL) != 0) { fmi_run_serial(fn, data, count); return; }
+  for (int i = 0; i < n; i++) {
+    worker[i].work = &work;
+    worker[i].index = i;
+    running[i] = i > 0 && pthread_create(&thread[i], NULL, fmi_work_loop, &worker[i]) == 0; /* too few threads: fewer workers */
+  }
+  fmi_work_loop(&worker[0]);
+  for (int i = 1; i < n; i++)
+    if (running[i]) pthread_join(thread[i], NULL);
+  pthread_mutex_destroy(&work.lock);
+}
+#endif
+
+FM_API int fm_worker_count(const fm_common *common) {
+  if (common && common->jobs && common->jobs->run) return fmi_max_int(common->jobs->workers, 1);
+#ifdef FMI_PTHREADS
+  if (common && common->threads > 0) return fmi_min_int(common->threads, 256);
+#ifdef _SC_NPROCESSORS_ONLN
+  long processors = sysconf(_SC_NPROCESSORS_ONLN);
+  return processors < 1 ? 1 : processors > 256 ? 256 : (int)processors;
+#endif
+#endif
+  return 1;
+}
+
+/* A job under our floating-point state, in whichever thread it runs. */
+typedef struct fmi_guarded_job { fm_job_fn *fn; void *data; } fmi_guarded_job;
+FMI_FN void fmi_run_guarded(void *data, size_t i, int worker) {
+  fmi_guarded_job *job = (fmi_guarded_job *)data;
+  uint64_t state = fmi_enter_float();
+  job->fn(job->data, i, worker);
+  fmi_leave_float(state);
+}
+
+FMI_FN void fmi_run_jobs(const fmi_env *env, fm_job_fn *fn, void *data, size_t count) {
+  const fm_jobs *jobs = env->common->jobs;
+  fmi_guarded_job job;
+  job.fn = fn;
+  job.data = data;
+  if (jobs && jobs->run) { jobs->run(jobs->user, fmi_run_guarded, &job, count); return; }
+#ifdef FMI_PTHREADS
+  fmi_run_threads(fm_worker_count(env->common), fmi_run_guarded, &job, count);
+#else
+  fmi_run_serial(fmi_run_guarded, &job, count);
+#endif
+}
+
+/* Seconds from some start; 0 always where there is no clock. */
+FMI_FN double fmi_clock(const fmi_env *env) {
+  if (env->common->clock) return env->common->clock(env->common->clock_user);
+#if defined(_WIN32)
+  LARGE_INTEGER now, rate;
+  QueryPerformanceFrequency(&rate);
+  QueryPerformanceCounter(&now);
+  return (double)now.QuadPart / (double)rate.QuadPart;
+#elif defined(CLOCK_MONOTONIC)
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+#elif defined(TIME_UTC)
+  struct timespec now;
+  timespec_get(&now, TIME_UTC);
+  return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+#else
+  return (double)time(NULL);
+#endif
+}
+
+/* ============================================================ [FM:math] =============================================
+   sin, cos, log2, exp2 and pow whose last bit does not depend on a C library. Polynomials in double, within 2 units in the
+   last place over the ranges that are used. Test: tests/test_math.c */
+
+/* sin or cos of 0 to 90 degrees by the Taylor series on [0, pi/4]; the first terms left out are below 3e-18. */
+FMI_FN double fmi_quarter_turn(double degrees, bool cosine) {
+  bool far = degrees > 45.0;
+  double x = (far ? 90.0 - degrees : degrees) * 0.017453292519943295, x2 = x * x; /* 90 - degrees is exact there */
+  if (far != cosine)
+    return 1.0 + x2 * (-1.0 / 2 + x2 * (1.0 / 24 + x2 * (-1.0 / 720 + x2 * (1.0 / 40320 + x2 * (-1.0 / 3628800 +
+           x2 * (1.0 / 479001600 + x2 * (-1.0 / 87178291200.0 + x2 * (1.0 / 20922789888000.0))))))));
+  return x * (1.0 + x2 * (-1.0 / 6 + x2 * (1.0 / 120 + x2 * (-1.0 / 5040 + x2 * (1.0 / 362880 + x2 * (-1.0 / 39916800 +
+         x2 * (1.0 / 6227020800.0 + x2 * (-1.0 / 1307674368000.0 + x2 * (1.0 / 355687428096000.0)))))))));
+}
+
+/* sin and cos of an angle in degrees: exact at multiples of 90, odd and even to the last bit; 0 for what is no angle. Every step
+   before the series is exact: fmod is, and the differences are of numbers within a factor of 2. */
+FMI_FN double fmi_sin_degrees(double degrees) {
+  if (!fmi_is_finite(degrees)) return 0.0;
+  double turn = fmod(fabs(degrees), 360.0);
+  bool negative = (degrees < 0.0) != (turn > 180.0);
+  if (turn > 180.0) turn = 360.0 - turn;
+  double value = turn > 90.0 ? fmi_quarter_turn(turn - 90.0, true) : fmi_quarter_turn(turn, false);
+  return negative ? -value : value;
+}
+FMI_FN double fmi_cos_degrees(double degrees) {
+  if (!fmi_is_finite(degrees)) return 0.0;
+  double turn = fmod(fabs(degrees), 360.0);
+  if (turn > 180.0) turn = 360.0 - turn;
+  return turn > 90.0 ? -fmi_quarter_turn(turn - 90.0, false) : fmi_quarter_turn(turn, true);
+}
+FMI_FN double fmi_tan_degrees(double degrees) { return fmi_sin_degrees(degrees) / fmi_cos_degrees(degrees); }
+
+/* log2 of a positive, normal number: the exponent, and log2 m = (2 / ln 2) atanh((m - 1) / (m + 1)) for m near 1. */
+FMI_FN double fmi_log2(double x) {
+  uint64_t bits = fmi_double_bits(x);
+  int exponent = (int)(bits >> 52) - 1023;
+  double m = fmi_bits_double((bits & 0xFFFFFFFFFFFFFull) | 0x3FF0000000000000ull);
+  if (m > 1.4142135623730951) { m *= 0.5; exponent++; }
+  double z = (m - 1.0) / (m + 1.0), z2 = z * z;
+  double sum = 1.0 + z2 * (1.0 / 3 + z2 * (1.0 / 5 + z2 * (1.0 / 7 + z2 * (1.0 / 9 + z2 * (1.0 / 11 + z2 * (1.0 / 13 +
+               z2 * (1.0 / 15 + z2 * (1.0 / 17 + z2 * (1.0 / 19)))))))));
+  return exponent + 2.8853900817779268 * z * sum;
+}
+/* 2^x for |x| < 1000: the nearest integer in the exponent, a Taylor series of e^r for the rest. */
+FMI_FN double fmi_exp2(double x) {
+  double whole = floor(x + 0.5), r = (x - whole) * 0.69314718055994531;
+  double sum = 1.0 + r * (1.0 + r * (1.0 / 2 + r * (1.0 / 6 + r * (1.0 / 24 + r * (1.0 / 120 + r * (1.0 / 720 + r * (1.0 / 5040 +
+               r * (1.0 / 40320 + r * (1.0 / 362880 + r * (1.0 / 3628800 + r * (1.0 / 39916800 + r * (1.0 / 479001600))))))))))));
+  return sum * fmi_bits_double((uint64_t)((int64_t)whole + 1023) << 52);
+}
+FMI_FN double fmi_pow(double x, double y) { return x <= 0.0 ? 0.0 : fmi_exp2(y * fmi_log2(x)); }
+
+/* The same in float, for every pixel: log2 of a positive, normal x within 2e-7, 2^x for |x| < 126 within 2e-7 of its value. */
+FMI_FN float fmi_log2f(float x) {
+  uint32_t bits = fmi_float_bits(x);
+  int32_t shifted = (int32_t)(bits - 0x3F3504F3u); /* relative to sqrt(1/2): the mantissa falls in [sqrt(1/2), sqrt(2)) */
+  int32_t exponent = shifted >= 0 ? shifted >> 23 : -((-shifted + 0x7FFFFF) >> 23);
+  float m = fmi_bits_float(bits - ((uint32_t)exponent << 23));
+  float z = (m - 1.0f) / (m + 1.0f), z2 = z * z;
+  return (float)exponent + z * (2.8853900818f + z2 * (0.9617966939f + z2 * (0.5770780164f + z2 * (0.4121985831f + z2 * 0.3205988980f))));
+}
+FMI_FN float fmi_exp2f(float x) {
+  float whole = floorf(x + 0.5f), r = x - whole;
+  float sum = 1.0f + r * (0.6931471806f + r * (0.2402265070f + r * (0.0555041087f + r * (0.0096181291f + r * (0.0013333558f + r * 0.0001540353f)))));
+  return sum * fmi_bits_float((uint32_t)((int32_t)whole + 127) << 23);
+}
+
+/* ============================================================ [FM:hashes] ===========================================
+   CRC-32 (ISO 3309, as PNG and zlib use it), Adler-32 (RFC 1950), SHA-256 (FIPS 180-4). Test: tests/test_hashes.c */
+
+static FMI_UNUSED const uint32_t fmi_crc_table[256] = {
+  0x00000000u, 0x77073096u, 0xEE0E612Cu, 0x990951BAu, 0x076DC419u, 0x706AF48Fu, 0xE963A535u, 0x9E6495A3u,
+  0x0EDB8832u, 0x79DCB8A4u, 0xE0D5E91Eu, 0x97D2D988u, 0x09B64C2Bu, 0x7EB17CBDu, 0xE7B82D07u, 0x90BF1D91u,
+  0x1DB71064u, 0x6AB020F2u, 0xF3B97148u, 0x84BE41DEu, 0x1ADAD47Du, 0x6DDDE4EBu, 0xF4D4B551u, 0x83D385C7u,
+  0x136C9856u, 0x646BA8C0u, 0xFD62F97Au, 0x8A65C9ECu, 0x14015C4Fu, 0x63066CD9u, 0xFA0F3D63u, 0x8D080DF5u,
+  0x3B6E20C8u, 0x4C69105Eu, 0xD56041E4u, 0xA2677172u, 0x3C03E4D1u, 0x4B04D447u, 0xD20D85FDu, 0xA50AB56Bu,
+  0x35B5A8FAu, 0x42B2986Cu, 0xDBBBC9D6u, 0xACBCF940u, 0x32D86CE3u, 0x45DF5C75u, 0xDCD60DCFu, 0xABD13D59u,
+  0x26D930ACu, 0x51DE003Au, 0xC8D75180u, 0xBFD06116u, 0x21B4F4B5u, 0x56B3C423u, 0xCFBA9599u, 0xB8BDA50Fu,
+  0x2802B89Eu, 0x5F058808u, 0xC60CD9B2u, 0xB10BE924u, 0x2F6F7C87u, 0x58684C11u, 0xC1611DABu, 0xB6662D3Du,
+  0x76DC4190u, 0x01DB7106u, 0x98D220BCu, 0xEFD5102Au, 0x71B18589u, 0x06B6B51Fu, 0x9FBFE4A5u, 0xE8B8D433u,
+  0x7807C9A2u, 0x0F00F934u, 0x9609A88Eu, 0xE10E9818u, 0x7F6A0DBBu, 0x086D3D2Du, 0x91646C97u, 0xE6635C01u,
+  0x6B6B51F4u, 0x1C6C6162u, 0x856530D8u, 0xF262004Eu, 0x6C0695EDu, 0x1B01A57Bu, 0x8208F4C1u, 0xF50FC457u,
+  0x65B0D9C6u, 0x12B7E950u, 0x8BBEB8EAu, 0xFCB9887Cu, 0x62DD1DDFu, 0x15DA2D49u, 0x8CD37CF3u, 0xFBD44C65u,
+  0x4DB26158u, 0x3AB551CEu, 0xA3BC0074u, 0xD4BB30E2u, 0x4ADFA541u, 0x3DD895D7u, 0xA4D1C46Du, 0xD3D6F4FBu,
+  0x4369E96Au, 0x346ED9FCu, 0xAD678846u, 0xDA60B8D0u, 0x44042D73u, 0x33031DE5u, 0xAA0A4C5Fu, 0xDD0D7CC9u,
+  0x5005713Cu, 0x270241AAu, 0xBE0B1010u, 0xC90C2086u, 0x5768B525u, 0x206F85B3u, 0xB966D409u, 0xCE61E49Fu,
+  0x5EDEF90Eu, 0x29D9C998u, 0xB0D09822u, 0xC7D7A8B4u, 0x59B33D17u, 0x2EB40D81u, 0xB7BD5C3Bu, 0xC0BA6CADu,
+  0xEDB88320u, 0x9ABFB3B6u, 0x03B6E20Cu, 0x74B1D29Au, 0xEAD54739u, 0x9DD277AFu, 0x04DB2615u, 0x73DC1683u,
+  0xE3630B12u, 0x94643B84u, 0x0D6D6A3Eu, 0x7A6A5AA8u, 0xE40ECF0Bu, 0x9309FF9Du, 0x0A00AE27u, 0x7D079EB1u,
+  0xF00F9344u, 0x8708A3D2u, 0x1E01F268u, 0x6906C2FEu, 0xF762575Du, 0x806567CBu, 0x196C3671u, 0x6E6B06E7u,
+  0xFED41B76u, 0x89D32BE0u, 0x10DA7A5Au, 0x67DD4ACCu, 0xF9B9DF6Fu, 0x8EBEEFF9u, 0x17B7BE43u, 0x60B08ED5u,
+  0xD6D6A3E8u, 0xA1D1937Eu, 0x38D8C2C4u, 0x4FDFF252u, 0xD1BB67F1u, 0xA6BC5767u, 0x3FB506DDu, 0x48B2364Bu,
+  0xD80D2BDAu, 0xAF0A1B4Cu, 0x36034AF6u, 0x41047A60u, 0xDF60EFC3u, 0xA867DF55u, 0x316E8EEFu, 0x4669BE79u,
+  0xCB61B38Cu, 0xBC66831Au, 0x256FD2A0u, 0x5268E236u, 0xCC0C7795u, 0xBB0B4703u, 0x220216B9u, 0x5505262Fu,
+  0xC5BA3BBEu, 0xB2BD0B28u, 0x2BB45A92u, 0x5CB36A04u, 0xC2D7FFA7u, 0xB5D0CF31u, 0x2CD99E8Bu, 0x5BDEAE1Du,
+  0x9B64C2B0u, 0xEC63F226u, 0x756AA39Cu, 0x026D930Au, 0x9C0906A9u, 0xEB0E363Fu, 0x72076785u, 0x05005713u,
+  0x95BF4A82u, 0xE2B87A14u, 0x7BB12BAEu, 0x0CB61B38u, 0x92D28E9Bu, 0xE5D5BE0Du, 0x7CDCEFB7u, 0x0BDBDF21u,
+  0x86D3D2D4u, 0xF1D4E242u, 0x68DDB3F8u, 0x1FDA836Eu, 0x81BE16CDu, 0xF6B9265Bu, 0x6FB077E1u, 0x18B74777u,
+  0x88085AE6u, 0xFF0F6A70u, 0x66063BCAu, 0x11010B5Cu, 0x8F659EFFu, 0xF862AE69u, 0x616BFFD3u, 0x166CCF45u,
+  0xA00AE278u, 0xD70DD2EEu, 0x4E048354u, 0x3903B3C2u, 0xA7672661u, 0xD06016F7u, 0x4969474Du, 0x3E6E77DBu,
+  0xAED16A4Au, 0xD9D65ADCu, 0x40DF0B66u, 0x37D83BF0u, 0xA9BCAE53u, 0xDEBB9EC5u, 0x47B2CF7Fu, 0x30B5FFE9u,
+  0xBDBDF21Cu, 0xCABAC28Au, 0x53B39330u, 0x24B4A3A6u, 0xBAD03605u, 0xCDD70693u, 0x54DE5729u, 0x23D967BFu,
+  0xB3667A2Eu, 0xC4614AB8u, 0x5D681B02u, 0x2A6F2B94u, 0xB40BBE37u, 0xC30C8EA1u, 0x5A05DF1Bu, 0x2D02EF8Du
+};
+
+/* The product of two polynomials modulo CRC-32's, highest power in bit 0. */
+FMI_FN uint32_t fmi_crc_product(uint32_t a, uint32_t b) {
+  uint32_t product = 0;
+  for (; a; a <<= 1) {
+    if (a & 0x80000000u) product ^= b;
+    b = b >> 1 ^ (b & 1 ? 0xEDB88320u : 0);
+  }
+  return product;
+}
+/* The register after so many zero bytes more: its product with x^(8 * bytes). */
+FMI_FN uint32_t fmi_crc_skip(uint32_t crc, size_t bytes) {
+  uint32_t power = 0x00800000u; /* x^8 */
+  for (; bytes; bytes >>= 1) {
+    if (bytes & 1) crc = fmi_crc_product(crc, power);
+    power = fmi_crc_product(power, power);
+  }
+  return crc;
+}
+
+FMI_FN uint32_t fmi_crc32(uint32_t crc, const void *data, size_t size) {
+  const uint8_t *p = (const uint8_t *)data;
+  crc = ~crc;
+  if (size >= 4096) { /* four quarters at once: each step of one would wait for the table */
+    size_t n = size / 4;
+    uint32_t b = 0, c = 0, d = 0;
+    for (size_t i = 0; i < n; i++) {
+      crc = fmi_crc_table[(crc ^ p[i]) & 255] ^ crc >> 8;
+      b = fmi_crc_table[(b ^ p[n + i]) & 255] ^ b >> 8;
+      c = fmi_crc_table[(c ^ p[2 * n + i]) & 255] ^ c >> 8;
+      d = fmi_crc_table[(d ^ p[3 * n + i]) & 255] ^ d >> 8;
+    }
+    crc = fmi_crc_skip(fmi_crc_skip(fmi_crc_skip(crc, n) ^ b, n) ^ c, n) ^ d;
+    p += 4 * n;
+    size -= 4 * n;
+  }
+  for (size_t i = 0; i < size; i++) crc = fmi_crc_table[(crc ^ p[i]) & 255] ^ crc >> 8;
+  return ~crc;
+}
+
+/* The sum of a word's four 16-bit lanes. */
+FMI_FN uint32_t fmi_lane_sum(uint64_t lanes) {
+  lanes = (lanes & 0x0000FFFF0000FFFFu) + (lanes >> 16 & 0x0000FFFF0000FFFFu);
+  return (uint32_t)lanes + (uint32_t)(lanes >> 32);
+}
+
+FMI_FN uint32_t fmi_adler32(uint32_t adler, const void *data, size_t size) {
+  enum { WORDS = 22 }; /* the most for which 255 * (1 + 2 + ... + WORDS) fits into a lane */
+  const uint64_t lanes = 0x00FF00FF00FF00FFu;
+  const uint8_t *p = (const uint8_t *)data;
+  uint32_t a = adler & 0xFFFF, b = adler >> 16;
+  for (size_t words; size >= 8; size -= 8 * words) {
+    /* Eight columns: byte j of word i adds itself to a, and 8 (words - i) - j times itself to b. */
+    uint64_t even = 0, odd = 0, evens = 0, odds = 0;
+    words = fmi_min_size(size / 8, WORDS);
+    for (size_t i = 0; i < words; i++, p += 8) {
+      uint64_t word = fmi_le64(p);
+      even += word & lanes;
+      odd += word >> 8 & lanes;
+      evens += even;
+      odds += odd;
+    }
+    uint32_t columns = 0; /* j times column j */
+    for (unsigned j = 0; j < 8; j++) columns += j * (uint32_t)((j & 1 ? odd : even) >> 16 * (j / 2) & 0xFFFF);
+    b += 8 * (uint32_t)words * a + 8 * (fmi_lane_sum(evens) + fmi_lane_sum(odds)) - columns;
+    a += fmi_lane_sum(even) + fmi_lane_sum(odd);
+    a %= 65521;
+    b %= 65521;
+  }
+  for (; size > 0; size--) {
+    a += *p++;
+    b += a;
+  }
+  return b % 65521 << 16 | a % 65521;
+}
+
+typedef struct fmi_sha256 { uint32_t state[8]; uint64_t size; uint8_t block[64]; } fmi_sha256;
+
+FMI_FN uint32_t fmi_rotate_right(uint32_t x, int n) { return x >> n | x << (32 - n); }
+
+FMI_FN void fmi_sha256_block(fmi_sha256 *sha, const uint8_t *p) {
+  static const uint32_t k[64] = {
+    0x428A2F98u, 0x71374491u, 0xB5C0FBCFu, 0xE9B5DBA5u, 0x3956C25Bu, 0x59F111F1u, 0x923F82A4u, 0xAB1C5ED5u,
+    0xD807AA98u, 0x12835B01u, 0x243185BEu, 0x550C7DC3u, 0x72BE5D74u, 0x80DEB1FEu, 0x9BDC06A7u, 0xC19BF174u,
+    0xE49B69C1u, 0xEFBE4786u, 0x0FC19DC6u, 0x240CA1CCu, 0x2DE92C6Fu, 0x4A7484AAu, 0x5CB0A9DCu, 0x76F988DAu,
+    0x983E5152u, 0xA831C66Du, 0xB00327C8u, 0xBF597FC7u, 0xC6E00BF3u, 0xD5A79147u, 0x06CA6351u, 0x14292967u,
+    0x27B70A85u, 0x2E1B2138u, 0x4D2C6DFCu, 0x53380D13u, 0x650A7354u, 0x766A0ABBu, 0x81C2C92Eu, 0x92722C85u,
+    0xA2BFE8A1u, 0xA81A664Bu, 0xC24B8B70u, 0xC76C51A3u, 0xD192E819u, 0xD6990624u, 0xF40E3585u, 0x106AA070u,
+    0x19A4C116u, 0x1E376C08u, 0x2748774Cu, 0x34B0BCB5u, 0x391C0CB3u, 0x4ED8AA4Au, 0x5B9CCA4Fu, 0x682E6FF3u,
+    0x748F82EEu, 0x78A5636Fu, 0x84C87814u, 0x8CC70208u, 0x90BEFFFAu, 0xA4506CEBu, 0xBEF9A3F7u, 0xC67178F2u};
+  uint32_t w[64], s[8];
+  for (int i = 0; i < 16; i++) w[i] = fmi_be32(p + 4 * i);
+  for (int i = 16; i < 64; i++) {
+    uint32_t a = w[i - 15], b = w[i - 2];
+    w[i] = w[i - 16] + w[i - 7] + (fmi_rotate_right(a, 7) ^ fmi_rotate_right(a, 18) ^ a >> 3) +
+           (fmi_rotate_right(b, 17) ^ fmi_rotate_right(b, 19) ^ b >> 10);
+  }
+  memcpy(s, sha->state, sizeof s);
+  for (int i = 0; i < 64; i++) {
+    uint32_t t1 = s[7] + (fmi_rotate_right(s[4], 6) ^ fmi_rotate_right(s[4], 11) ^ fmi_rotate_right(s[4], 25)) +
+                  ((s[4] & s[5]) ^ (~s[4] & s[6])) + k[i] + w[i];
+    uint32_t t2 = (fmi_rotate_right(s[0], 2) ^ fmi_rotate_right(s[0], 13) ^ fmi_rotate_right(s[0], 22)) +
+                  ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
+    memmove(s + 1, s, 7 * sizeof s[0]);
+    s[4] += t1;
+    s[0] = t1 + t2;
+  }
+  for (int i = 0; i < 8; i++) sha->state[i] += s[i];
+}
+FMI_FN void fmi_sha256_begin(fmi_sha256 *sha) {
+  static const uint32_t start[8] = {0x6A09E667u, 0xBB67AE85u, 0x3C6EF372u, 0xA54FF53Au, 0x510E527Fu, 0x9B05688Cu, 0x1F83D9ABu, 0x5BE0CD19u};
+  memcpy(sha->state, start, sizeof start);
+  sha->size = 0;
+}
+FMI_FN void fmi_sha256_add(fmi_sha256 *sha, const void *data, size_t size) {
+  const uint8_t *p = (const uint8_t *)data;
+  while (size) {
+    size_t have = (size_t)(sha->size & 63), n = fmi_min_size(size, 64 - have);
+    if (n == 64) fmi_sha256_block(sha, p);
+    else {
+      memcpy(sha->block + have, p, n);
+      if (have + n == 64) fmi_sha256_block(sha, sha->block);
+    }
+    sha->size += n;
+    p += n;
+    size -= n;
+  }
+}
+FMI_FN void fmi_sha256_end(fmi_sha256 *sha, uint8_t digest[32]) {
+  static const uint8_t pad[64] = {0x80};
+  uint8_t length[8];
+  fmi_put_be32(length, (uint32_t)(sha->size >> 29));
+  fmi_put_be32(length + 4, (uint32_t)(sha->size << 3));
+  fmi_sha256_add(sha, pad, 1 + (size_t)((119 - (sha->size & 63)) & 63));
+  fmi_sha256_add(sha, length, 8);
+  for (int i = 0; i < 8; i++) fmi_put_be32(digest + 4 * i, sha->state[i]);
+}
+
+/* ============================================================ [FM:inflate] ==========================================
+   Inflate and deflate: zlib streams (RFC 1950) of deflate blocks (RFC 1951), both ways, without an allocation of their own.
+   Guarantees: any input is safe to inflate; nothing is written past the output's end; the same input deflates to the same
+   bytes everywhere. Trusts: the caller's sizes. Test: tests/test_inflate.c */
+
+/* Base value and number of extra bits of each length and distance code (RFC 1951, 3.2.5). */
+static const uint16_t fmi_length_base[29] = {3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115,
+                                             131, 163, 195, 227, 258};
+static const uint8_t fmi_length_extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+static const uint16_t fmi_distance_base[30] = {1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025,
+                                               1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
+static const uint8_t fmi_distance_extra[30] = {0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12,
+                                               13, 13};
+/* The order in which the lengths of the code length code are stored (RFC 1951, 3.2.7). */
+static const uint8_t fmi_length_order[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
+
+/* Code lengths of the fixed codes (RFC 1951, 3.2.6): 288 literals and lengths, then 32 distances. */
+FMI_FN void fmi_fixed_lengths(uint8_t lengths[320]) {
+  memset(lengths, 8, 144);
+  memset(lengths + 144, 9, 112);
+  memset(lengths + 256, 7, 24);
+  memset(lengths + 280, 8, 8);
+  memset(lengths + 288, 5, 32);
+}
+
+/* ---- inflate ---- */
+
+/* A decoding table is indexed by the next bits of the stream: as many as FMI_*_BITS, then a sub-table for longer codes. An
+   entry says all about its symbol:
+     bits 0 to 5    how many bits the symbol takes, extra bits included
+     bits 8 to 11   how many of them are the code itself (in a link: how many bits index the sub-table)
+     bits 13 to 15  FMI_ENTRY_SPECIAL: no literal, length or distance, but a link, the block's end, or a code without meaning
+     bits 16 to 30  literal, base length, base distance, or where the sub-table starts
+     bit 31         literal
+   A table of n symbols needs room for the worst complete code; those numbers follow from n, FMI_*_BITS and 15. */
+enum {
+  FMI_LITERAL_BITS = 11, FMI_LITERAL_ROOM = 2342,
+  FMI_DISTANCE_BITS = 8, FMI_DISTANCE_ROOM = 402,
+  FMI_LENGTH_BITS = 7, FMI_LENGTH_ROOM = 128,
+  FMI_ENTRY_END = 1 << 13, FMI_ENTRY_LINK = 1 << 14, FMI_ENTRY_SPECIAL = 1 << 15,
+  FMI_INFLATE_SLACK = 288 /* so far may the output be ahead of the limit given to fmi_inflater_run */
+};
+#define FMI_ENTRY_LITERAL 0x80000000u
+
+typedef enum fmi_inflate_stage { FMI_BLOCK_HEADER, FMI_BLOCK_STORED, FMI_BLOCK_CODED, FMI_BLOCK_NONE } fmi_inflate_stage;
+
+/* A stream being inflated. The input lies in one piece; the output may be taken in pieces. About 11 KB: for the heap. */
+typedef struct fmi_inflater {
+  const uint8_t *in_begin, *in, *in_end;
+  uint64_t bits;               /* bits read ahead: count of them count, those above are 0 or equal the input's next ones */
+  unsigned count;
+  const uint8_t *history;      /* the oldest byte of the output that is still there */
+  uint8_t *out, *out_end;
+  fmi_inflate_stage stage;
+  bool last;                   /* the block under way is the last one */
+  bool full;                   /* failed because the stream goes on where the output ends */
+  size_t stored;               /* bytes left of a stored block */
+  const char *error;           /* what is wrong with the stream, in words; NULL as long as it is right */
+  uint32_t literals[FMI_LITERAL_ROOM], distances[FMI_DISTANCE_ROOM];
+} fmi_inflater;
+
+FMI_FN bool fmi_inflate_error(fmi_inflater *z, const char *words) {
+  if (!z->error) z->error = words;
+  return false;
+}
+
+/* How many bytes of the input are used up. */
+FMI_FN size_t fmi_inflate_position(const fmi_inflater *z) { return (size_t)(z->in - z->in_begin) - z->count / 8; }
+
+/* Reads ahead: at least 56 bits, or all that is left. */
+FMI_FN void fmi_inflate_fill(fmi_inflater *z) {
+  if (z->in_end - z->in >= 8) {
+    z->bits |= fmi_le64(z->in) << z->count;
+    z->in += (63 - z->count) >> 3;
+    z->count |= 56;
+    return;
+  }
+  while (z->count < 56 && z->in < z->in_end) {
+    z->bits |= (uint64_t)*z->in++ << z->count;
+    z->count += 8;
+  }
+}
+/* Uses up n bits, n <= 48 and behind a fill. */
+FMI_FN bool fmi_inflate_drop(fmi_inflater *z, unsigned n) {
+  if (n > z->count) return fmi_inflate_error(z, "the compressed data ends in the middle");
+  z->bits >>= n;
+  z->count -= n;
+  return true;
+}
+FMI_FN bool fmi_inflate_bits(fmi_inflater *z, unsigned n, unsigned *value) {
+  fmi_inflate_fill(z);
+  *value = (unsigned)(z->bits & (((uint64_t)1 << n) - 1));
+  return fmi_inflate_drop(z, n);
+}
+
+/* Is this set of code lengths a prefix code without gaps? Allowed besides: one code of one bit, and with may_be_empty none. */
+FMI_FN bool fmi_code_is_complete(const unsigned counts[16], bool may_be_empty) {
+  unsigned left = 1, codes = 0;
+  for (int length = 1; length <= 15; length++) {
+    left <<= 1;
+    if (counts[length] > left) return false;
+    left -= counts[length];
+    codes += counts[length];
+  }
+  return left == 0 || (codes == 1 && counts[1] == 1) || (codes == 0 && may_be_empty);
+}
+
+/* The next code of the same length, bits reversed: an increment that carries downwards from the code's last bit. */
+FMI_FN unsigned fmi_next_code(unsigned code, unsigned length) {
+  unsigned bit = 1u << (length - 1);
+  while (code & bit) bit >>= 1;
+  return bit ? (code & (bit - 1)) | bit : 0;
+}
+
+/* Makes the table of a code from its lengths; infos[s] is the entry of symbol s without its code's length. False: no prefix code. */
+FMI_FN bool fmi_make_table(uint32_t *table, unsigned table_bits, size_t room, const uint8_t *lengths, const uint32_t *infos,
+                           unsigned symbols, bool may_be_empty) {
+  unsigned counts[16] = {0}, starts[16], code = 0, sorted_count = 0;
+  uint16_t sorted[288];
+  for (unsigned s = 0; s < symbols; s++) counts[lengths[s]]++;
+  counts[0] = 0;
+  if (!fmi_code_is_complete(counts, may_be_empty)) return false;
+  for (unsigned length = 1; length <= 15; length++) {
+    starts[length] = sorted_count;
+    sorted_count += counts[length];
+  }
+  for (unsigned s = 0; s < symbols; s++)
+    if (lengths[s]) sorted[starts[lengths[s]]++] = (uint16_t)s;
+
+  const uint16_t *next = sorted;
+  uint32_t undefined = FMI_ENTRY_SPECIAL;
+  table[0] = table[1] = undefined;
+  for (unsigned length = 1; length <= table_bits; length++) { /* a table of `length` bits is the shorter one twice, and its own codes */
+    if (length > 1) memcpy(table + ((size_t)1 << (length - 1)), table, sizeof *table << (length - 1));
+    for (unsigned i = counts[length]; i > 0; i--) {
+      table[code] = infos[*next++] + length + (length << 8);
+      code = fmi_next_code(code, length);
+    }
+  }
+  size_t end = (size_t)1 << table_bits, start = 0;
+  unsigned prefix = UINT_MAX, mask = (1u << table_bits) - 1, sub_bits = 0;
+  for (unsigned length = table_bits + 1; length <= 15; length++)
+    for (; counts[length] > 0; counts[length]--) {
+      if ((code & mask) != prefix) { /* a new sub-table, as large as the codes that share this prefix need */
+        prefix = code & mask;
+        sub_bits = length - table_bits;
+        unsigned filled = counts[length];
+        while (filled < 1u << sub_bits) filled = 2 * filled + counts[table_bits + ++sub_bits];
+        start = end;
+        end += (size_t)1 << sub_bits;
+        if (end > room) return false;
+        table[prefix] = (uint32_t)start << 16 | sub_bits << 8 | FMI_ENTRY_SPECIAL | FMI_ENTRY_LINK;
+      }
+      uint32_t entry = infos[*next++] + length + (length << 8);
+      for (unsigned i = code >> table_bits; i < 1u << sub_bits; i += 1u << (length - table_bits)) table[start + i] = entry;
+      code = fmi_next_code(code, length);
+    }
+  return true;
+}
+
+/* Both tables of a block from the lengths of its literal and distance codes. */
+FMI_FN bool fmi_make_tables(fmi_inflater *z, const uint8_t *lengths, unsigned literal_count, unsigned distance_count) {
+  uint32_t infos[288];
+  for (unsigned s = 0; s < 256; s++) infos[s] = FMI_ENTRY_LITERAL | s << 16;
+  infos[256] = FMI_ENTRY_SPECIAL | FMI_ENTRY_END;
+  for (unsigned s = 0; s < 29; s++) infos[257 + s] = (uint32_t)fmi_length_base[s] << 16 | fmi_length_extra[s];
+  infos[286] = infos[287] = FMI_ENTRY_SPECIAL;
+  if (lengths[256] == 0) return fmi_inflate_error(z, "a compressed block has no end code");
+  if (!fmi_make_table(z->literals, FMI_LITERAL_BITS, FMI_LITERAL_ROOM, lengths, infos, literal_count, false))
+    return fmi_inflate_error(z, "a compressed block's literal codes contradict each other");
+  for (unsigned s = 0; s < 30; s++) infos[s] = (uint32_t)fmi_distance_base[s] << 16 | fmi_distance_extra[s];
+  infos[30] = infos[31] = FMI_ENTRY_SPECIAL;
+  if (!fmi_make_table(z->distances, FMI_DISTANCE_BITS, FMI_DISTANCE_ROOM, lengths + literal_count, infos, distance_count, true))
+    return fmi_inflate_error(z, "a compressed block's distance codes contradict each other");
+  return true;
+}
+
+/* The codes of a block that brings its own (RFC 1951, 3.2.7). */
+FMI_FN bool fmi_read_codes(fmi_inflater *z) {
+  uint8_t lengths[320] = {0}, order[19] = {0};
+  uint32_t table[FMI_LENGTH_ROOM], infos[19];
+  unsigned literal_count, distance_count, order_count;
+  if (!fmi_inflate_bits(z, 5, &literal_count) || !fmi_inflate_bits(z, 5, &distance_count)) return false;
+  if (!fmi_inflate_bits(z, 4, &order_count)) return false;
+  literal_count += 257;
+  distance_count += 1;
+  for (unsigned i = 0, length; i < order_count + 4; i++) {
+    if (!fmi_inflate_bits(z, 3, &length)) return false;
+    order[fmi_length_order[i]] = (uint8_t)length;
+  }
+  for (unsigned s = 0; s < 19; s++) infos[s] = s << 16;
+  if (!fmi_make_table(table, FMI_LENGTH_BITS, FMI_LENGTH_ROOM, order, infos, 19, false))
+    return fmi_inflate_error(z, "a compressed block's code lengths contradict each other");
+  for (unsigned i = 0, count = literal_count + distance_count; i < count;) {
+    fmi_inflate_fill(z);
+    uint32_t entry = table[z->bits & (FMI_LENGTH_ROOM - 1)];
+    unsigned symbol = entry >> 16, repeat = 1, length = symbol;
+    if (entry & FMI_ENTRY_SPECIAL) return fmi_inflate_error(z, "a compressed block's code lengths use a code without meaning");
+    if (!fmi_inflate_drop(z, entry & 63)) return false;
+    if (symbol >= 16) {
+      static const uint8_t bits[3] = {2, 3, 7}, base[3] = {3, 3, 11};
+      if (!fmi_inflate_bits(z, bits[symbol - 16], &repeat)) return false;
+      repeat += base[symbol - 16];
+      if (symbol == 16 && i == 0) return fmi_inflate_error(z, "a compressed block repeats a code length before the first one");
+      length = symbol == 16 ? lengths[i - 1] : 0;
+    }
+    if (repeat > count - i) return fmi_inflate_error(z, "a compressed block has more code lengths than it announced");
+    memset(lengths + i, (int)length, repeat);
+    i += repeat;
+  }
+  return fmi_make_tables(z, lengths, literal_count, distance_count);
+}
+
+FMI_FN bool fmi_begin_block(fmi_inflater *z) {
+  unsigned last, type;
+  if (!fmi_inflate_bits(z, 1, &last) || !fmi_inflate_bits(z, 2, &type)) return false;
+  z->last = last != 0;
+  if (type == 0) {
+    unsigned length, check;
+    if (!fmi_inflate_drop(z, z->count & 7)) return false;
+    if (!fmi_inflate_bits(z, 16, &length) || !fmi_inflate_bits(z, 16, &check)) return false;
+    if (length != (check ^ 0xFFFF)) return fmi_inflate_error(z, "a stored block's two lengths contradict each other");
+    z->in -= z->count / 8; /* its bytes follow: what was read ahead goes back */
+    z->bits = 0;
+    z->count = 0;
+    z->stored = length;
+    z->stage = FMI_BLOCK_STORED;
+    return true;
+  }
+  z->stage = FMI_BLOCK_CODED;
+  if (type == 2) return fmi_read_codes(z);
+  if (type == 3) return fmi_inflate_error(z, "a compressed block is of a kind that does not exist");
+  uint8_t lengths[320];
+  fmi_fixed_lengths(lengths);
+  return fmi_make_tables(z, lengths, 288, 32);
+}
+
+FMI_FN bool fmi_no_room(fmi_inflater *z) {
+  z->full = true;
+  return fmi_inflate_error(z, "there is more compressed data than belongs here");
+}
+
+FMI_FN bool fmi_copy_stored(fmi_inflater *z, const uint8_t *limit) {
+  size_t n = fmi_min_size(z->stored, (size_t)(limit - z->out));
+  if (n > (size_t)(z->in_end - z->in)) return fmi_inflate_error(z, "the compressed data ends in the middle");
+  if (n) memcpy(z->out, z->in, n);
+  z->out += n;
+  z->in += n;
+  z->stored -= n;
+  return true;
+}
+
+/* Copies a match where 16 bytes more than its length may be written. */
+FMI_FN void fmi_copy_match_fast(uint8_t *to, size_t distance, size_t length) {
+  static const uint8_t steps[8] = {0, 8, 8, 6, 8, 5, 6, 7}; /* multiples of 1 to 7 */
+  uint8_t *end = to + length;
+  if (distance >= 16) {
+    do { memcpy(to, to - distance, 16); to += 16; } while (to < end);
+  } else if (distance >= 8) {
+    do { memcpy(to, to - distance, 8); to += 8; } while (to < end);
+  } else { /* a pattern: a word of it is written again and again */
+    uint64_t word = fmi_le64(to - distance) & (((uint64_t)1 << 8 * distance) - 1);
+    for (size_t bits = 8 * distance; bits < 64; bits *= 2) word |= word << bits;
+    do { fmi_put_le64(to, word); to += steps[distance]; } while (to < end);
+  }
+}
+
+/* Entry of the next symbol, through its sub-table if it has one. */
+FMI_FN uint32_t fmi_look_up(const uint32_t *table, unsigned table_bits, uint64_t bits) {
+  uint32_t entry = table[bits & ((1u << table_bits) - 1)];
+  if (entry & FMI_ENTRY_LINK) entry = table[(entry >> 16) + ((bits >> table_bits) & ((1u << (entry >> 8 & 15)) - 1))];
+  return entry;
+}
+/* Length or distance: the base and the extra bits behind the code. */
+FMI_FN unsigned fmi_entry_value(uint32_t entry, uint64_t bits) {
+  return (entry >> 16) + (unsigned)((bits & (((uint64_t)1 << (entry & 63)) - 1)) >> (entry >> 8 & 15));
+}
+
+/* Decodes symbols as long as a whole one surely fits into input and output; all state is in registers meanwhile. One round
+   reads at most 24 bytes ahead and writes at most 2 literals, a match of 258 and 16 bytes of overshoot. A round begins with its first
+   entry looked up already, which hides the table's latency behind the copying of the round before. */
+FMI_FN bool fmi_decode_fast(fmi_inflater *z, const uint8_t *limit) {
+  enum { IN_SLACK = 32, OUT_SLACK = 280 };
+  if (z->in_end - z->in < IN_SLACK || z->out_end - z->out < OUT_SLACK) return true;
+  const uint8_t *in = z->in, *in_safe = z->in_end - IN_SLACK;
+  const uint8_t *out_safe = z->out_end - OUT_SLACK < limit ? z->out_end - OUT_SLACK : limit - 1;
+  const uint32_t *literals = z->literals, *distances = z->distances;
+  uint64_t bits = z->bits;
+  unsigned count = z->count;
+  uint8_t *out = z->out;
+  const char *error = NULL;
+#define FMI_FILL() (bits |= fmi_le64(in) << count, in += (63 - count) >> 3, count |= 56)
+#define FMI_DROP(entry) (bits >>= (entry) & 63, count -= (entry) & 63)
+#define FMI_LITERAL() literals[bits & ((1u << FMI_LITERAL_BITS) - 1)]
+  FMI_FILL();
+  uint32_t entry = FMI_LITERAL();
+  while (in <= in_safe && out <= out_safe) {
+    if (entry & FMI_ENTRY_LITERAL) {
+      FMI_DROP(entry);
+      *out++ = (uint8_t)(entry >> 16);
+      entry = FMI_LITERAL();
+      if (entry & FMI_ENTRY_LITERAL) {
+        FMI_DROP(entry);
+        *out++ = (uint8_t)(entry >> 16);
+        entry = FMI_LITERAL();
+        if (entry & FMI_ENTRY_LITERAL) {
+          FMI_DROP(entry);
+          *out++ = (uint8_t)(entry >> 16);
+          FMI_FILL();
+          entry = FMI_LITERAL();
+          continue;
+        }
+      }
+      FMI_FILL();
+    }
+    if (entry & FMI_ENTRY_SPECIAL) {
+      entry = fmi_look_up(literals, FMI_LITERAL_BITS, bits);
+      if (entry & FMI_ENTRY_SPECIAL) {
+        FMI_DROP(entry);
+        if (entry & FMI_ENTRY_END) z->stage = z->last ? FMI_BLOCK_NONE : FMI_BLOCK_HEADER;
+        else error = "the compressed data uses a code without meaning";
+        break;
+      }
+      if (entry & FMI_ENTRY_LITERAL) {
+        FMI_DROP(entry);
+        *out++ = (uint8_t)(entry >> 16);
+        FMI_FILL();
+        entry = FMI_LITERAL();
+        continue;
+      }
+    }
+    unsigned length = fmi_entry_value(entry, bits);
+    FMI_DROP(entry);
+    entry = fmi_look_up(distances, FMI_DISTANCE_BITS, bits);
+    if (entry & FMI_ENTRY_SPECIAL) {
+      error = "the compressed data uses a distance code without meaning";
+      break;
+    }
+    unsigned distance = fmi_entry_value(entry, bits);
+    FMI_DROP(entry);
+    if (distance > (size_t)(out - z->history)) {
+      error = "the compressed data refers back to before its beginning";
+      break;
+    }
+    FMI_FILL();
+    entry = FMI_LITERAL();
+    fmi_copy_match_fast(out, distance, length);
+    out += length;
+  }
+#undef FMI_FILL
+#undef FMI_DROP
+#undef FMI_LITERAL
+  z->in = in;
+  z->bits = bits;
+  z->count = count;
+  z->out = out;
+  return error ? fmi_inflate_error(z, error) : true;
+}
+
+/* Decodes one symbol and checks everything: for the last bytes of input and output. */
+FMI_FN bool fmi_decode_one(fmi_inflater *z) {
+  fmi_inflate_fill(z);
+  uint32_t entry = fmi_look_up(z->literals, FMI_LITERAL_BITS, z->bits);
+  uint64_t bits = z->bits;
+  if (!fmi_inflate_drop(z, entry & 63)) return false;
+  if (entry & FMI_ENTRY_LITERAL) {
+    if (z->out == z->out_end) return fmi_no_room(z);
+    *z->out++ = (uint8_t)(entry >> 16);
+    return true;
+  }
+  if (entry & FMI_ENTRY_END) {
+    z->stage = z->last ? FMI_BLOCK_NONE : FMI_BLOCK_HEADER;
+    return true;
+  }
+  if (entry & FMI_ENTRY_SPECIAL) return fmi_inflate_error(z, "the compressed data uses a code without meaning");
+  size_t length = fmi_entry_value(entry, bits);
+  fmi_inflate_fill(z);
+  bits = z->bits;
+  entry = fmi_look_up(z->distances, FMI_DISTANCE_BITS, bits);
+  if (entry & FMI_ENTRY_SPECIAL) return fmi_inflate_error(z, "the compressed data uses a distance code without meaning");
+  size_t distance = fmi_entry_value(entry, bits);
+  if (!fmi_inflate_drop(z, entry & 63)) return false;
+  if (distance > (size_t)(z->out - z->history))
+    return fmi_inflate_error(z, "the compressed data refers back to before its beginning");
+  if (length > (size_t)(z->out_end - z->out)) return fmi_no_room(z);
+  for (; length > 0; length--, z->out++) *z->out = *(z->out - distance);
+  return true;
+}
+
+/* Begins a zlib stream: checks its header (RFC 1950, 2.2). */
+FMI_FN bool fmi_inflater_begin(fmi_inflater *z, const uint8_t *data, size_t size) {
+  z->in_begin = z->in = data;
+  z->in_end = data + size;
+  z->bits = 0;
+  z->count = 0;
+  z->stage = FMI_BLOCK_HEADER;
+  z->last = z->full = false;
+  z->stored = 0;
+  z->error = NULL;
+  z->history = NULL;
+  z->out = z->out_end = NULL;
+  if (size < 2) return fmi_inflate_error(z, "the compressed data ends in the middle");
+  if ((data[0] & 15) != 8 || data[0] >> 4 > 7 || fmi_be16(data) % 31 != 0)
+    return fmi_inflate_error(z, "the compressed data does not begin as a zlib stream does");
+  if (data[1] & 32) return fmi_inflate_error(z, "the compressed data needs a dictionary that is not part of it");
+  z->in += 2;
+  return true;
+}
+
+/* Where the output goes on: at out, never beyond end; matches may reach back to history (32,768 bytes are always enough). */
+FMI_FN void fmi_inflater_output(fmi_inflater *z, const uint8_t *history, uint8_t *out, uint8_t *end) {
+  z->history = history;
+  z->out = out;
+  z->out_end = end;
+}
+
+/* Decodes until the stream ends or z->out reaches limit, which it may pass by FMI_INFLATE_SLACK where out_end allows. */
+FMI_FN bool fmi_inflater_run(fmi_inflater *z, const uint8_t *limit) {
+  while (z->stage != FMI_BLOCK_NONE && z->out < limit) {
+    if (z->stage == FMI_BLOCK_HEADER) {
+      if (!fmi_begin_block(z)) return false;
+    } else if (z->stage == FMI_BLOCK_STORED) {
+      if (!fmi_copy_stored(z, limit)) return false;
+      if (z->stored == 0) z->stage = z->last ? FMI_BLOCK_NONE : FMI_BLOCK_HEADER;
+    } else {
+      if (!fmi_decode_fast(z, limit)) return false;
+      if (z->stage == FMI_BLOCK_CODED && z->out < limit && !fmi_decode_one(z)) return false;
+    }
+  }
+  return true;
+}
+
+/* Behind the last byte of output that is wanted: the stream must end here, with this checksum of its whole output. */
+FMI_FN bool fmi_inflater_finish(fmi_inflater *z, uint32_t adler) {
+  unsigned high, low;
+  z->out_end = z->out;
+  while (z->stage != FMI_BLOCK_NONE) {
+    if (z->stage == FMI_BLOCK_HEADER) {
+      if (!fmi_begin_block(z)) return false;
+    } else if (z->stage == FMI_BLOCK_STORED) {
+      if (z->stored > 0) return fmi_no_room(z);
+      z->stage = z->last ? FMI_BLOCK_NONE : FMI_BLOCK_HEADER;
+    } else if (!fmi_decode_one(z)) return false;
+  }
+  fmi_inflate_fill(z);
+  if (!fmi_inflate_drop(z, z->count & 7) || !fmi_inflate_bits(z, 16, &high) || !fmi_inflate_bits(z, 16, &low)) return false;
+  uint32_t stored = (high & 255) << 24 | (high >> 8) << 16 | (low & 255) << 8 | low >> 8; /* big-endian, read as little-endian */
+  return stored == adler || fmi_inflate_error(z, "the checksum (Adler-32) of the decompressed data is wrong");
+}
+
+/* Records what z says; offset: where its first byte lies in the file. */
+FMI_FN bool fmi_inflate_report(fmi_env *env, const fmi_inflater *z, uint64_t offset) {
+  return fmi_fail_byte(env, FM_ERROR_FORMAT, offset + fmi_inflate_position(z),
+                       "%s; the file is damaged: copy or export it again", z->error);
+}
+
+/* Inflates a zlib stream into exactly out_size bytes and checks its checksum. No allocation: z is the caller's. */
+FMI_FN bool fmi_inflate_with(fmi_inflater *z, const uint8_t *data, size_t size, uint8_t *out, size_t out_size) {
+  if (!fmi_inflater_begin(z, data, size)) return false;
+  fmi_inflater_output(z, out, out, out + out_size);
+  if (!fmi_inflater_run(z, out + out_size)) return false;
+  if ((size_t)(z->out - out) < out_size) return fmi_inflate_error(z, "there is less compressed data than belongs here");
+  return fmi_inflater_finish(z, fmi_adler32(1, out, out_size));
+}
+/* The same, and a failure is recorded; offset: where data lies in the file. */
+FMI_FN bool fmi_inflate(fmi_env *env, const uint8_t *data, size_t size, uint64_t offset, uint8_t *out, size_t out_size) {
+  fmi_inflater *z = (fmi_inflater *)fmi_alloc(env, &env->temp, 1, sizeof *z);
+  if (!z) return false;
+  bool ok = fmi_inflate_with(z, data, size, out, out_size) || fmi_inflate_report(env, z, offset);
+  fmi_release(env, z);
+  return ok;
+}
+/* No stream of this many bytes inflates to more: a match of 258 bytes takes 2 bits at least. */
+FMI_FN uint64_t fmi_inflate_most(size_t size) { return (uint64_t)size > UINT64_MAX / 1032 ? UINT64_MAX : (uint64_t)size * 1032; }
+
+/* ---- deflate ---- */
+
+/* How hard to search. A match shorter than `shortest` (4 to 8) becomes literals; one of `lazy` or more is taken without looking whether
+   the next byte starts a longer one; one of `nice` or more ends the search; `chain` candidates are tried at most. */
+typedef struct fmi_effort { unsigned shortest, lazy, nice, chain; } fmi_effort;
+static const fmi_effort fmi_effort_image = {8, 16, 64, 8};  /* filtered rows: short matches cost more than their literals */
+static const fmi_effort fmi_effort_data = {4, 32, 160, 96};  /* numbers and text */
+
+enum { FMI_TOKENS = 16384, FMI_HASH_BITS = 15, FMI_WINDOW = 32768, FMI_HASH_READS = 8, FMI_LONGEST_MATCH = 258 };
+
+/* Everything that deflating needs: its scratch memory, so that a worker thread allocates nothing. */
+typedef struct fmi_deflater {
+  uint8_t *out;
+  uint64_t bits;                      /* to be written; count of them */
+  unsigned count;
+  const uint8_t *data;
+  size_t size, inserted;              /* positions below `inserted` are in the chains */
+  const fmi_effort *effort;
+  size_t block_start, token_count;
+  uint32_t literal_counts[286], distance_counts[30];
+  uint32_t tokens[FMI_TOKENS];        /* a literal, or length << 16 | distance */
+  uint32_t head[1 << FMI_HASH_BITS];  /* 1 + the last position of each hash, 0: none */
+  uint16_t back[FMI_WINDOW];          /* how far behind each position the one before it with its hash lies, 0: none or too far */
+} fmi_deflater;
+
+FMI_FN void fmi_put_bits(fmi_deflater *d, uint32_t value, unsigned count) { /* count <= 32; behind a flush 56 fit */
+  d->bits |= (uint64_t)value << d->count;
+  d->count += count;
+}
+FMI_FN void fmi_flush_bits(fmi_deflater *d) { /* writes 8 bytes, of which the whole ones count */
+  fmi_put_le64(d->out, d->bits);
+  d->out += d->count >> 3;
+  d->bits >>= d->count & ~7u;
+  d->count &= 7;
+}
+
+FMI_FN unsigned fmi_log2_floor(unsigned x) {
+#if defined(__GNUC__) || defined(__clang__)
+  return 31u - (unsigned)__builtin_clz(x);
+#else
+  unsigned n = 0;
+  while (x >>= 1) n++;
+  return n;
+#endif
+}
+/* How many of the lower bytes of a difference are 0. */
+FMI_FN unsigned fmi_equal_bytes(uint64_t difference) {
+#if defined(__GNUC__) || defined(__clang__)
+  return (unsigned)__builtin_ctzll(difference) / 8;
+#else
+  unsigned n = 0;
+  for (; !(difference & 255); difference >>= 8) n++;
+  return n;
+#endif
+}
+
+/* Symbol of a match's length and distance: the inverse of fmi_length_base and fmi_distance_base. */
+FMI_FN unsigned fmi_length_symbol(unsigned length) {
+  unsigned x = length - 3;
+  if (x < 8) return 257 + x;
+  if (length == FMI_LONGEST_MATCH) return 285;
+  unsigned extra = fmi_log2_floor(x) - 2;
+  return 257 + 4 * extra + (x >> extra);
+}
+FMI_FN unsigned fmi_distance_symbol(unsigned distance) {
+  unsigned x = distance - 1;
+  if (x < 4) return x;
+  unsigned extra = fmi_log2_floor(x) - 1;
+  return 2 * extra + (x >> extra);
+}
+
+/* Code lengths of an optimal prefix code (Huffman 1952), none above `most`. At least two symbols get a code. */
+FMI_FN void fmi_huffman_lengths(uint8_t *lengths, const uint32_t *counts, unsigned symbols, unsigned most) {
+  uint32_t weight[2 * 286];
+  uint16_t parent[2 * 286], sorted[286];
+  unsigned n = 0, totals[33] = {0};
+  memset(lengths, 0, symbols);
+  for (unsigned s = 0; s < symbols; s++)
+    if (counts[s]) {
+      unsigned i = n++;
+      for (; i > 0 && counts[sorted[i - 1]] > counts[s]; i--) sorted[i] = sorted[i - 1];
+      sorted[i] = (uint16_t)s;
+    }
+  if (n < 2) {
+    unsigned used = n == 1 ? sorted[0] : 0;
+    lengths[used] = lengths[used == 0 ? 1 : 0] = 1;
+    return;
+  }
+  for (unsigned i = 0; i < n; i++) weight[i] = counts[sorted[i]];
+  unsigned leaf = 0, inner = n, end = n; /* leaves and inner nodes are two queues in the order of their weights */
+  for (; end < 2 * n - 1; end++) {
+    weight[end] = 0;
+    for (int child = 0; child < 2; child++) {
+      unsigned least = leaf < n && (inner == end || weight[leaf] <= weight[inner]) ? leaf++ : inner++;
+      weight[end] += weight[least];
+      parent[least] = (uint16_t)end;
+    }
+  }
+  weight[end - 1] = 0; /* from here on: the depth */
+  uint32_t sum = 0;    /* of 2^(most - length): at most 2^most in a prefix code */
+  for (unsigned i = end - 1; i-- > 0;) {
+    weight[i] = weight[parent[i]] + 1;
+    if (i < n) {
+      unsigned length = weight[i] < most ? weight[i] : most;
+      totals[length]++;
+      sum += 1u << (most - length);
+    }
+  }
+  for (; sum > 1u << most; sum--) { /* cutting made too many: one of the longest becomes the sibling of a shorter one */
+    unsigned length = most - 1;
+    while (totals[length] == 0) length--;
+    totals[length]--;
+    totals[length + 1] += 2;
+    totals[most]--;
+  }
+  unsigned next = 0;
+  for (unsigned length = most; length > 0; length--) /* the rarest get the longest */
+    for (; totals[length] > 0; totals[length]--) lengths[sorted[next++]] = (uint8_t)length;
+}
+
+/* The codes that follow from their lengths (RFC 1951, 3.2.2), first bit lowest. */
+FMI_FN void fmi_assign_codes(uint16_t *codes, const uint8_t *lengths, unsigned symbols) {
+  unsigned code = 0;
+  for (unsigned length = 1; length <= 15; length++)
+    for (unsigned s = 0; s < symbols; s++)
+      if (lengths[s] == length) {
+        codes[s] = (uint16_t)code;
+        code = fmi_next_code(code, length);
+      }
+}
+
+/* The code lengths of a block as they stand in its header: runs are shortened (RFC 1951, 3.2.7). */
+typedef struct fmi_code_header {
+  unsigned literal_count, distance_count, order_count, item_count;
+  uint8_t items[320], repeats[320];   /* symbols 0 to 18, and the value of the extra bits of 16, 17, 18 */
+  uint8_t lengths[19];
+  uint16_t codes[19];
+  size_t bits;                        /* size of all of it */
+} fmi_code_header;
+
+FMI_FN void fmi_make_code_header(fmi_code_header *h, const uint8_t lengths[320]) { /* 288 literals, 32 distances */
+  uint8_t all[320];
+  uint32_t counts[19] = {0};
+  h->literal_count = 286;
+  h->distance_count = 30;
+  while (h->literal_count > 257 && lengths[h->literal_count - 1] == 0) h->literal_count--;
+  while (h->distance_count > 1 && lengths[288 + h->distance_count - 1] == 0) h->distance_count--;
+  unsigned total = h->literal_count + h->distance_count;
+  memcpy(all, lengths, h->literal_count);
+  memcpy(all + h->literal_count, lengths + 288, h->distance_count);
+  h->item_count = 0;
+  for (unsigned i = 0, run; i < total; i += run) {
+    unsigned item = all[i], repeat = 0;
+    for (run = 1; i + run < total && all[i + run] == item; run++) {}
+    if (item == 0 && run >= 3) {
+      run = run < 138 ? run : 138;
+      item = run < 11 ? 17 : 18;
+      repeat = run - (run < 11 ? 3 : 11);
+    } else if (i > 0 && all[i - 1] == item && run >= 3) {
+      run = run < 6 ? run : 6;
+      item = 16;
+      repeat = run - 3;
+    } else run = 1;
+    h->items[h->item_count] = (uint8_t)item;
+    h->repeats[h->item_count++] = (uint8_t)repeat;
+    counts[item]++;
+  }
+  fmi_huffman_lengths(h->lengths, counts, 19, 7);
+  memset(h->codes, 0, sizeof h->codes);
+  fmi_assign_codes(h->codes, h->lengths, 19);
+  h->order_count = 19;
+  while (h->order_count > 4 && h->lengths[fmi_length_order[h->order_count - 1]] == 0) h->order_count--;
+  h->bits = 14 + 3 * h->order_count + 2 * counts[16] + 3 * counts[17] + 7 * counts[18];
+  for (unsigned i = 0; i < 19; i++) h->bits += (size_t)counts[i] * h->lengths[i];
+}
+FMI_FN void fmi_put_code_header(fmi_deflater *d, const fmi_code_header *h) {
+  static const uint8_t extra[3] = {2, 3, 7};
+  fmi_put_bits(d, h->literal_count - 257, 5);
+  fmi_put_bits(d, h->distance_count - 1, 5);
+  fmi_put_bits(d, h->order_count - 4, 4);
+  for (unsigned i = 0; i < h->order_count; i++) {
+    fmi_flush_bits(d);
+    fmi_put_bits(d, h->lengths[fmi_length_order[i]], 3);
+  }
+  for (unsigned i = 0; i < h->item_count; i++) {
+    unsigned item = h->items[i];
+    fmi_flush_bits(d);
+    fmi_put_bits(d, h->codes[item], h->lengths[item]);
+    if (item >= 16) fmi_put_bits(d, h->repeats[i], extra[item - 16]);
+  }
+}
+
+/* Size in bits of the block's symbols under these code lengths. */
+FMI_FN size_t fmi_block_bits(const fmi_deflater *d, const uint8_t lengths[320]) {
+  size_t bits = 0;
+  for (unsigned s = 0; s < 286; s++)
+    bits += (size_t)d->literal_counts[s] * (lengths[s] + (s > 256 ? fmi_length_extra[s - 257] : 0u));
+  for (unsigned s = 0; s < 30; s++) bits += (size_t)d->distance_counts[s] * ((size_t)lengths[288 + s] + fmi_distance_extra[s]);
+  return bits;
+}
+
+FMI_FN void fmi_put_tokens(fmi_deflater *d, const uint8_t lengths[320]) {
+  uint16_t codes[320];
+  fmi_assign_codes(codes, lengths, 288);
+  fmi_assign_codes(codes + 288, lengths + 288, 32);
+  for (size_t i = 0; i < d->token_count; i++) {
+    uint32_t token = d->tokens[i];
+    fmi_flush_bits(d);
+    if (token < 256) {
+      fmi_put_bits(d, codes[token], lengths[token]);
+      continue;
+    }
+    unsigned length = token >> 16, distance = token & 0xFFFF;
+    unsigned a = fmi_length_symbol(length), b = fmi_distance_symbol(distance);
+    fmi_put_bits(d, codes[a], lengths[a]);
+    fmi_put_bits(d, length - fmi_length_base[a - 257], fmi_length_extra[a - 257]);
+    fmi_put_bits(d, codes[288 + b], lengths[288 + b]);
+    fmi_put_bits(d, distance - fmi_distance_base[b], fmi_distance_extra[b]);
+  }
+  fmi_flush_bits(d);
+  fmi_put_bits(d, codes[256], lengths[256]);
+  fmi_flush_bits(d);
+}
+
+/* The bytes [from, to) as stored blocks; an empty one if there are none. */
+FMI_FN void fmi_put_stored(fmi_deflater *d, size_t from, size_t to, bool last) {
+  do {
+    size_t n = fmi_min_size(to - from, 65535);
+    fmi_put_bits(d, last && from + n == to, 3);
+    fmi_put_bits(d, 0, (8 - (d->count & 7)) & 7);
+    fmi_put_bits(d, (uint32_t)n, 16);
+    fmi_put_bits(d, (uint32_t)n ^ 0xFFFF, 16);
+    fmi_flush_bits(d);
+    if (n) memcpy(d->out, d->data + from, n);
+    d->out += n;
+    from += n;
+  } while (from < to);
+}
+
+/* Writes the tokens gathered so far, which stand for the bytes from block_start to end, in the shortest of the three ways. */
+FMI_FN void fmi_end_block(fmi_deflater *d, size_t end, bool last) {
+  uint8_t own[320] = {0}, fixed[320];
+  fmi_code_header header;
+  d->literal_counts[256] = 1;
+  fmi_huffman_lengths(own, d->literal_counts, 286, 15);
+  fmi_huffman_lengths(own + 288, d->distance_counts, 30, 15);
+  fmi_fixed_lengths(fixed);
+  fmi_make_code_header(&header, own);
+  size_t own_bits = header.bits + fmi_block_bits(d, own), fixed_bits = fmi_block_bits(d, fixed);
+  size_t bytes = end - d->block_start, stored_bits = 8 * bytes + 40 * (bytes / 65535 + 1);
+  if (stored_bits <= own_bits && stored_bits <= fixed_bits) {
+    fmi_put_stored(d, d->block_start, end, last);
+  } else {
+    bool is_fixed = fixed_bits <= own_bits;
+    fmi_put_bits(d, (last ? 1u : 0u) | (is_fixed ? 2u : 4u), 3);
+    if (!is_fixed) fmi_put_code_header(d, &header);
+    fmi_put_tokens(d, is_fixed ? fixed : own);
+  }
+  memset(d->literal_counts, 0, sizeof d->literal_counts);
+  memset(d->distance_counts, 0, sizeof d->distance_counts);
+  d->block_start = end;
+  d->token_count = 0;
+}
+
+/* Adds one token; end: the position behind what it stands for. */
+FMI_FN void fmi_add_token(fmi_deflater *d, uint32_t token, size_t end) {
+  if (d->token_count == FMI_TOKENS) fmi_end_block(d, end - (token < 256 ? 1 : token >> 16), false);
+  d->tokens[d->token_count++] = token;
+  if (token < 256) {
+    d->literal_counts[token]++;
+  } else {
+    d->literal_counts[fmi_length_symbol(token >> 16)]++;
+    d->distance_counts[fmi_distance_symbol(token & 0xFFFF)]++;
+  }
+}
+
+/* Hash of the shortest match that counts, here: what it finds is worth taking. */
+FMI_FN uint32_t fmi_hash(const fmi_deflater *d, size_t position) {
+  uint64_t bytes = fmi_le64(d->data + position) << (64 - 8 * d->effort->shortest);
+  return (uint32_t)(bytes * 0x9E3779B97F4A7C15u >> (64 - FMI_HASH_BITS)); /* 2^64 over the golden ratio (Knuth) */
+}
+
+/* Enters the positions up to end into the chains; the last few of the data stay out. */
+FMI_FN void fmi_insert(fmi_deflater *d, size_t end) {
+  if (d->size < FMI_HASH_READS) return;
+  end = fmi_min_size(end, d->size - FMI_HASH_READS + 1);
+  for (; d->inserted < end; d->inserted++) {
+    uint32_t *head = &d->head[fmi_hash(d, d->inserted)], now = (uint32_t)d->inserted + 1;
+    uint32_t distance = *head ? now - *head : 0;
+    d->back[d->inserted & (FMI_WINDOW - 1)] = (uint16_t)(distance < FMI_WINDOW ? distance : 0);
+    *head = now;
+  }
+}
+
+/* The longest match at a position if it is longer than `longest`, as a token; otherwise 0. Of equal ones the nearest. */
+FMI_FN uint32_t fmi_find_match(fmi_deflater *d, size_t position, unsigned longest) {
+  const uint8_t *here = d->data + position;
+  size_t most = fmi_min_size(d->size - position, FMI_LONGEST_MATCH);
+  unsigned chain = longest >= 8 ? d->effort->chain / 4 : d->effort->chain; /* already good: a better one matters less */
+  uint32_t found = 0;
+  fmi_insert(d, position + 1);
+  if (most <= longest || most < FMI_HASH_READS) return 0;
+  size_t step = d->back[position & (FMI_WINDOW - 1)], distance = step;
+  for (; step > 0 && distance < FMI_WINDOW && chain > 0; chain--) {
+    const uint8_t *there = here - distance;
+    if (there[longest] == here[longest]) {
+      unsigned length = 0;
+      for (; length + 8 <= most; length += 8) {
+        uint64_t difference = fmi_le64(there + length) ^ fmi_le64(here + length);
+        if (difference) { length += fmi_equal_bytes(difference); break; }
+      }
+      if (length + 8 > most) while (length < most && there[length] == here[length]) length++;
+      if (length > longest) {
+        longest = length;
+        found = (uint32_t)length << 16 | (uint32_t)distance;
+        if (length >= d->effort->nice || length == most) break;
+      }
+    }
+    step = d->back[(position - distance) & (FMI_WINDOW - 1)];
+    distance += step;
+  }
+  return found;
+}
+
+FMI_FN void fmi_deflate_tokens(fmi_deflater *d) {
+  const fmi_effort *effort = d->effort;
+  for (size_t position = 0; position < d->size;) {
+    uint32_t match = fmi_find_match(d, position, effort->shortest - 1);
+    while (match && match >> 16 < effort->lazy && position + 1 < d->size) {
+      uint32_t next = fmi_find_match(d, position + 1, match >> 16);
+      if (!next) break;
+      fmi_add_token(d, d->data[position], position + 1);
+      position++;
+      match = next;
+    }
+    size_t length = match ? match >> 16 : 1;
+    fmi_add_token(d, match ? match : d->data[position], position + length);
+    position += length;
+    if (length >= effort->nice) d->inserted = position - FMI_HASH_READS; /* a long run's inside would all hash alike */
+    fmi_insert(d, position);
+  }
+}
+
+/* Room that the result of deflating never exceeds: stored blocks are the longest, five bytes and a part of one each. */
+FMI_FN size_t fmi_deflate_bound(size_t size) {
+  size_t blocks = size / FMI_TOKENS + size / 65535 + 2;
+  return fmi_add_size(size, 6 * blocks + 2 + 4 + 8); /* header, checksum, and what fmi_flush_bits may write too much */
+}
+
+/* Deflates data into a zlib stream at out, with fmi_deflate_bound(size) bytes of room; returns its size. Nothing is allocated. size
+   is below 2^32 - 1. */
+FMI_FN size_t fmi_deflate(fmi_deflater *d, uint8_t *out, const uint8_t *data, size_t size, const fmi_effort *effort) {
+  FACEMORPH_ASSERT(size < 0xFFFFFFFFu);
+  d->out = out;
+  d->bits = 0;
+  d->count = 0;
+  d->data = data;
+  d->size = size;
+  d->inserted = d->block_start = d->token_count = 0;
+  d->effort = effort;
+  memset(d->literal_counts, 0, sizeof d->literal_counts);
+  memset(d->distance_counts, 0, sizeof d->distance_counts);
+  memset(d->head, 0, sizeof d->head);
+  fmi_put_bits(d, 0x9C78, 16); /* deflate, a window of 32 KB, default level (RFC 1950, 2.2) */
+  fmi_flush_bits(d);
+  fmi_deflate_tokens(d);
+  fmi_end_block(d, size, true);
+  d->count = (d->count + 7) & ~7u;
+  fmi_flush_bits(d);
+  fmi_put_be32(d->out, fmi_adler32(1, data, size));
+  return (size_t)(d->out + 4 - out);
+}
+
+/* ============================================================ [FM:images] ===========================================
+   PNG (W3C, third edition), JPEG, TGA and BMP into 8-bit images.
+   Guarantees: any input is safe; sizes are checked against limits.image_side and against what the file could possibly hold before
+   anything is allocated; a PNG takes the picture, its compressed bytes and some 300 KB (8 rows, if they are more).
+   Trusts: [FM:inflate]. Test: tests/test_png.c, test_jpeg.c, test_images.c */
+
+/* ---- PNG ---- */
+
+static const uint8_t fmi_png_signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+
+FMI_FN bool fmi_png_is(const uint8_t *data, size_t size) { return size >= 8 && memcmp(data, fmi_png_signature, 8) == 0; }
+
+enum { /* colour types */ FMI_PNG_GREY = 0, FMI_PNG_RGB = 2, FMI_PNG_PALETTE = 3, FMI_PNG_GREY_ALPHA = 4, FMI_PNG_RGBA = 6 };
+
+/* Paeth's guess of a byte from those to the left, above, and above left (third edition, 9.4). */
+FMI_FN uint8_t fmi_paeth(int a, int b, int c) {
+  int pa = b - c, pb = a - c, pc = pa + pb; /* p - a, p - b, p - c with p = a + b - c */
+  pa = pa < 0 ? -pa : pa;
+  pb = pb < 0 ? -pb : pb;
+  pc = pc < 0 ? -pc : pc;
+  int best = pb < pa ? b : a, least = pb < pa ? pb : pa;
+  return (uint8_t)(pc < least ? c : best);
+}
+
+#if defined(FMI_X86)
+FMI_INLINE __m128i fmi_load_bytes(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+FMI_INLINE void fmi_store_bytes(uint8_t *p, __m128i v) { _mm_storeu_si128((__m128i *)(void *)p, v); }
+FMI_INLINE __m128i fmi_byte_distance(__m128i x, __m128i y) { return _mm_sub_epi8(_mm_max_epu8(x, y), _mm_min_epu8(x, y)); }
+
+/* fmi_paeth for 16 bytes at a time. p - c is |pa - pb| if c lies between a and b; otherwise it is pa + pb, never the least. */
+FMI_INLINE __m128i fmi_paeth_16(__m128i a, __m128i b, __m128i c) {
+  __m128i pa = fmi_byte_distance(b, c), pb = fmi_byte_distance(a, c);
+  __m128i below = _mm_cmpeq_epi8(_mm_min_epu8(c, _mm_min_epu8(a, b)), c);
+  __m128i above = _mm_cmpeq_epi8(_mm_max_epu8(c, _mm_max_epu8(a, b)), c);
+  __m128i pc = _mm_or_si128(fmi_byte_distance(pa, pb), _mm_or_si128(below, above));
+  __m128i least = _mm_min_epu8(_mm_min_epu8(pa, pb), pc);
+  __m128i is_a = _mm_cmpeq_epi8(least, pa), is_b = _mm_cmpeq_epi8(least, pb);
+  __m128i b_or_c = _mm_or_si128(_mm_and_si128(is_b, b), _mm_andnot_si128(is_b, c));
+  return _mm_or_si128(_mm_and_si128(is_a, a), _mm_andnot_si128(is_a, b_or_c));
+}
+/* (a + b) / 2 of each byte; the instruction rounds up. */
+FMI_INLINE __m128i fmi_average_16(__m128i a, __m128i b) {
+  return _mm_sub_epi8(_mm_avg_epu8(a, b), _mm_and_si128(_mm_xor_si128(a, b), _mm_set1_epi8(1)));
+}
+#endif
+
+#ifndef FACEMORPH_NO_PNG
+
+typedef struct fmi_png {
+  fmi_env *env;
+  const uint8_t *data;
+  size_t size;
+  uint32_t width, height;
+  unsigned depth, type, samples;      /* bits a sample, colour type, samples a pixel as stored */
+  bool interlaced, has_palette, has_key, is_srgb;
+  char not_srgb[5];                   /* the chunk that says so, empty if none does */
+  unsigned palette_size;
+  uint8_t palette[256][4];
+  uint16_t key[3];                    /* the colour that is transparent (tRNS of grey and RGB) */
+  bool palette_alpha;
+  size_t first_idat, idat_chunks, idat_size;
+  const uint8_t *compressed;          /* all image data in one piece: in the file, or */
+  uint8_t *gathered;                  /* its pieces brought together */
+  fmi_inflater inflater;
+} fmi_png;
+
+/* ---- its chunks ---- */
+
+typedef struct fmi_png_chunk {
+  size_t offset;                      /* of its length field, in the file */
+  uint32_t size;
+  const uint8_t *name, *data;
+} fmi_png_chunk;
+
+FMI_FN bool fmi_png_fail(fmi_png *png, size_t offset, const char *words) {
+  return fmi_fail_byte(png->env, FM_ERROR_FORMAT, offset, "the PNG %s; the file is damaged: copy or export it again", words);
+}
+
+FMI_FN bool fmi_png_named(const fmi_png_chunk *chunk, const char *name) { return memcmp(chunk->name, name, 4) == 0; }
+
+FMI_FN bool fmi_png_crc_ok(const fmi_png_chunk *chunk) {
+  return fmi_crc32(0, chunk->name, (size_t)chunk->size + 4) == fmi_be32(chunk->data + chunk->size);
+}
+
+/* The chunk at offset; it lies in the file completely. */
+FMI_FN bool fmi_png_next(fmi_png *png, size_t offset, fmi_png_chunk *chunk) {
+  if (png->size - offset < 12) return fmi_png_fail(png, png->size, "ends before its IEND chunk");
+  chunk->offset = offset;
+  chunk->size = fmi_be32(png->data + offset);
+  chunk->name = png->data + offset + 4;
+  chunk->data = png->data + offset + 8;
+  for (int i = 0; i < 4; i++) {
+    uint8_t upper = chunk->name[i] & 0xDF;
+    if (upper < 'A' || upper > 'Z') return fmi_png_fail(png, offset + 4, "has a chunk whose name is not four letters");
+  }
+  if (chunk->size > 0x7FFFFFFF) return fmi_png_fail(png, offset, "has a chunk whose length is more than 2,147,483,647");
+  if (chunk->size > png->size - offset - 12) return fmi_png_fail(png, offset, "has a chunk that goes beyond the file's end");
+  return true;
+}
+
+FMI_FN bool fmi_png_header(fmi_png *png, const fmi_png_chunk *chunk) {
+  static const uint8_t samples[7] = {1, 0, 3, 1, 2, 0, 4};
+  const uint8_t *p = chunk->data;
+  size_t at = chunk->offset + 8, most = png->env->limits.image_side;
+  if (chunk->size != 13) return fmi_png_fail(png, chunk->offset, "has an IHDR chunk whose length is not 13");
+  png->width = fmi_be32(p);
+  png->height = fmi_be32(p + 4);
+  png->depth = p[8];
+  png->type = p[9];
+  if (png->width == 0 || png->height == 0) return fmi_png_fail(png, at, "says that it is 0 pixels wide or high");
+  if (png->width > 0x7FFFFFFF || png->height > 0x7FFFFFFF)
+    return fmi_png_fail(png, at, "says that it is over 2,147,483,647 pixels wide or high");
+  if (png->width > most || png->height > most)
+    return fmi_fail_byte(png->env, FM_ERROR_LIMIT, at,
+                         "the PNG says that it is %u x %u pixels, over the limit of %zu a side (fm_limits.image_side)",
+                         png->width, png->height, most);
+  png->samples = png->type < 7 ? samples[png->type] : 0;
+  if (png->samples == 0) return fmi_png_fail(png, at + 9, "has a colour type that does not exist");
+  bool small = png->type == FMI_PNG_GREY || png->type == FMI_PNG_PALETTE;
+  bool ok = png->depth == 8 || (png->depth == 16 && png->type != FMI_PNG_PALETTE) ||
+            (small && (png->depth == 1 || png->depth == 2 || png->depth == 4));
+  if (!ok) return fmi_png_fail(png, at + 8, "has a bit depth that its colour type does not allow");
+  if (p[10] != 0 || p[11] != 0 || p[12] > 1)
+    return fmi_png_fail(png, at + 10, "uses a compression, filter or interlace method that does not exist");
+  png->interlaced = p[12] == 1;
+  return true;
+}
+
+FMI_FN bool fmi_png_palette(fmi_png *png, const fmi_png_chunk *chunk) {
+  if (png->has_palette || chunk->size == 0 || chunk->size > 768 || chunk->size % 3 != 0)
+    return fmi_png_fail(png, chunk->offset, "has a palette whose length is not that of 1 to 256 colours, or two palettes");
+  png->has_palette = true;
+  png->palette_size = chunk->size / 3;
+  for (size_t i = 0; i < png->palette_size; i++) memcpy(png->palette[i], chunk->data + 3 * i, 3);
+  return true;
+}
+
+FMI_FN void fmi_png_transparency(fmi_png *png, const fmi_png_chunk *chunk) {
+  if (png->type == FMI_PNG_PALETTE && chunk->size <= 256) {
+    for (size_t i = 0; i < chunk->size; i++) png->palette[i][3] = chunk->data[i];
+    png->palette_alpha = true;
+  } else if ((png->type == FMI_PNG_GREY || png->type == FMI_PNG_RGB) && chunk->size == 2 * png->samples) {
+    for (size_t i = 0; i < png->samples; i++) png->key[i] = (uint16_t)fmi_be16(chunk->data + 2 * i);
+    png->has_key = true;
+  }
+}
+
+/* Does a chunk that speaks about colour say anything else than sRGB? */
+FMI_FN bool fmi_png_other_colours(const fmi_png_chunk *chunk) {
+  static const uint32_t srgb_primaries[8] = {31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000};
+  if (fmi_png_named(chunk, "gAMA") && chunk->size == 4) {
+    uint32_t gamma = fmi_be32(chunk->data);
+    return gamma < 45000 || gamma > 46000; /* 45455 is 1 / 2.2 */
+  }
+  if (fmi_png_named(chunk, "cHRM") && chunk->size == 32) {
+    for (size_t i = 0; i < 8; i++) {
+      uint32_t value = fmi_be32(chunk->data + 4 * i), want = srgb_primaries[i];
+      if (value < want - 200 || value > want + 200) return true;
+    }
+    return false;
+  }
+  if (fmi_png_named(chunk, "cICP") && chunk->size == 4) return chunk->data[0] != 1 || chunk->data[1] != 13;
+  if (!fmi_png_named(chunk, "iCCP")) return false;
+  for (size_t i = 0; i + 4 <= chunk->size && chunk->data[i]; i++) /* the profile's name */
+    if (memcmp(chunk->data + i, "sRGB", 4) == 0) return false;
+  return true;
+}
+
+/* Takes what we need from a chunk. Damage in ancillary chunks (lower-case first letter) does no harm: they are left out. */
+FMI_FN bool fmi_png_take(fmi_png *png, const fmi_png_chunk *chunk) {
+  bool critical = (chunk->name[0] & 0x20) == 0;
+  if (critical && !fmi_png_crc_ok(chunk))
+    return fmi_png_fail(png, chunk->offset + 8 + chunk->size, "has a chunk with a wrong checksum (CRC-32)");
+  if (fmi_png_named(chunk, "IHDR")) return fmi_png_fail(png, chunk->offset, "has a second IHDR chunk");
+  if (fmi_png_named(chunk, "PLTE")) return fmi_png_palette(png, chunk);
+  if (fmi_png_named(chunk, "IDAT")) {
+    if (png->idat_chunks++ == 0) png->first_idat = chunk->offset;
+    png->idat_size += chunk->size;
+    return true;
+  }
+  if (critical && !fmi_png_named(chunk, "IEND"))
+    return fmi_fail_byte(png->env, FM_ERROR_UNSUPPORTED, chunk->offset,
+                         "the PNG needs its chunk \"%c%c%c%c\", which is not known here; export it as a plain PNG", chunk->name[0], chunk->name[1], chunk->name[2], chunk->name[3]);
+  if (fmi_png_named(chunk, "tRNS") && fmi_png_crc_ok(chunk)) fmi_png_transparency(png, chunk);
+  else if (fmi_png_named(chunk, "sRGB")) png->is_srgb = true;
+  else if (!png->not_srgb[0] && fmi_png_other_colours(chunk) && fmi_png_crc_ok(chunk)) memcpy(png->not_srgb, chunk->name, 4);
+  return true;
+}
+
+FMI_FN bool fmi_png_read_chunks(fmi_png *png) {
+  fmi_png_chunk chunk;
+  if (!fmi_png_is(png->data, png->size)) return fmi_png_fail(png, 0, "does not begin with a PNG's signature");
+  if (!fmi_png_next(png, 8, &chunk)) return false;
+  if (fmi_png_named(&chunk, "CgBI"))
+    return fmi_fail_byte(png->env, FM_ERROR_UNSUPPORTED, 8,
+                         "this is Apple's own kind of PNG (CgBI), not a PNG that others read; export it as a plain PNG");
+  if (!fmi_png_named(&chunk, "IHDR")) return fmi_png_fail(png, 8, "does not begin with an IHDR chunk");
+  if (!fmi_png_crc_ok(&chunk)) return fmi_png_fail(png, 29, "has an IHDR chunk with a wrong checksum (CRC-32)");
+  if (!fmi_png_header(png, &chunk)) return false;
+  memset(png->palette, 255, sizeof png->palette);
+  do {
+    if (!fmi_png_next(png, chunk.offset + 12 + chunk.size, &chunk) || !fmi_png_take(png, &chunk)) return false;
+  } while (!fmi_png_named(&chunk, "IEND"));
+  if (png->idat_chunks == 0) return fmi_png_fail(png, chunk.offset, "has no image data (no IDAT chunk)");
+  if (png->type == FMI_PNG_PALETTE && !png->has_palette)
+    return fmi_png_fail(png, png->first_idat, "has no palette (no PLTE chunk), but needs one");
+  if (!png->not_srgb[0] || png->is_srgb) return true;
+  const char *name = png->env->file ? png->env->file : "";
+  return fmi_warn(png->env,
+                  "%s%sthe PNG's colours are not sRGB, says its %s chunk; they are taken as if they were: convert it to sRGB", name, name[0] ? ": " : "", png->not_srgb);
+}
+
+/* The IDAT chunk at or after offset. There is one: all have been seen. */
+FMI_FN void fmi_png_next_idat(const fmi_png *png, size_t offset, fmi_png_chunk *chunk) {
+  for (;; offset = chunk->offset + 12 + chunk->size) {
+    chunk->offset = offset;
+    chunk->size = fmi_be32(png->data + offset);
+    chunk->name = png->data + offset + 4;
+    chunk->data = png->data + offset + 8;
+    if (fmi_png_named(chunk, "IDAT")) return;
+  }
+}
+
+/* Brings the pieces of the compressed data together; a single one stays where it is. */
+FMI_FN bool fmi_png_gather(fmi_png *png) {
+  fmi_png_chunk chunk;
+  fmi_png_next_idat(png, png->first_idat, &chunk);
+  png->compressed = chunk.data;
+  if (png->idat_chunks == 1) return true;
+  uint8_t *all = (uint8_t *)fmi_alloc(png->env, &png->env->temp, png->idat_size, 1);
+  if (!all) return false;
+  png->compressed = png->gathered = all;
+  for (size_t i = 0; i < png->idat_chunks; i++) {
+    if (i > 0) fmi_png_next_idat(png, chunk.offset + 12 + chunk.size, &chunk);
+    memcpy(all, chunk.data, chunk.size);
+    all += chunk.size;
+  }
+  return true;
+}
+
+/* Records what is wrong with the compressed data, at its place in the file. */
+FMI_FN bool fmi_png_inflate_failed(fmi_png *png) {
+  fmi_png_chunk chunk;
+  size_t position = fmi_inflate_position(&png->inflater);
+  fmi_png_next_idat(png, png->first_idat, &chunk);
+  for (size_t i = 1; i < png->idat_chunks && position >= chunk.size; i++) {
+    position -= chunk.size;
+    fmi_png_next_idat(png, chunk.offset + 12 + chunk.size, &chunk);
+  }
+  return fmi_fail_byte(png->env, FM_ERROR_FORMAT, chunk.offset + 8 + position,
+                       "the PNG's image data is damaged: %s; copy or export it again", png->inflater.error);
+}
+
+/* ---- its rows ---- */
+
+/* Undoes the filter of one row: from the filtered bytes to row, `above` being the row before it (zeros for the first). step: bytes
+   between a sample and the same one of the pixel to its left, at least 1. */
+FMI_FN bool fmi_png_unfilter(uint8_t *row, const uint8_t *above, const uint8_t *from, unsigned filter, size_t size,
+                             size_t step) {
+  size_t first = fmi_min_size(step, size);
+  switch (filter) {
+    case 0: memcpy(row, from, size); return true;
+    case 1:
+      memcpy(row, from, first);
+      for (size_t i = first; i < size; i++) row[i] = (uint8_t)(from[i] + row[i - step]);
+      return true;
+    case 2:
+      for (size_t i = 0; i < size; i++) row[i] = (uint8_t)(from[i] + above[i]);
+      return true;
+    case 3:
+      for (size_t i = 0; i < first; i++) row[i] = (uint8_t)(from[i] + above[i] / 2);
+      for (size_t i = first; i < size; i++) row[i] = (uint8_t)(from[i] + (row[i - step] + above[i]) / 2);
+      return true;
+    case 4:
+      for (size_t i = 0; i < first; i++) row[i] = (uint8_t)(from[i] + above[i]);
+      for (size_t i = first; i < size; i++) row[i] = (uint8_t)(from[i] + fmi_paeth(row[i - step], above[i], above[i - step]));
+      return true;
+    default: return false;
+  }
+}
+
+#if defined(FMI_X86)
+/* Which of four rows have which filter: all bits of a row's 4 bytes, or none. */
+typedef struct fmi_png_filters { __m128i sub, up, average, paeth; } fmi_png_filters;
+
+FMI_FN __m128i fmi_png_rows_with(const uint8_t *from, size_t from_line, uint8_t filter) {
+  int32_t mask[4];
+  for (size_t r = 0; r < 4; r++) mask[r] = from[r * from_line] == filter ? -1 : 0;
+  return _mm_loadu_si128((const __m128i *)(const void *)mask);
+}
+FMI_FN fmi_png_filters fmi_png_filters_of(const uint8_t *from, size_t from_line) {
+  fmi_png_filters filters;
+  filters.sub = fmi_png_rows_with(from, from_line, 1);
+  filters.up = fmi_png_rows_with(from, from_line, 2);
+  filters.average = fmi_png_rows_with(from, from_line, 3);
+  filters.paeth = fmi_png_rows_with(from, from_line, 4);
+  return filters;
+}
+FMI_INLINE __m128i fmi_png_guess(const fmi_png_filters *rows, __m128i a, __m128i b, __m128i c) {
+  __m128i easy = _mm_or_si128(_mm_and_si128(rows->sub, a), _mm_and_si128(rows->up, b));
+  easy = _mm_or_si128(easy, _mm_and_si128(rows->average, fmi_average_16(a, b)));
+  return _mm_or_si128(easy, _mm_and_si128(rows->paeth, fmi_paeth_16(a, b, c)));
+}
+
+FMI_INLINE __m128i fmi_load_pixel(const uint8_t *p) { int32_t v; memcpy(&v, p, 4); return _mm_cvtsi32_si128(v); }
+FMI_INLINE void fmi_store_pixel(uint8_t *p, __m128i v) { int32_t first = _mm_cvtsi128_si32(v); memcpy(p, &first, 4); }
+
+/* Four bytes from each of four rows, `apart` bytes from one to the next; and back. */
+FMI_INLINE __m128i fmi_load_rows(const uint8_t *p, size_t apart) {
+  __m128i first = _mm_unpacklo_epi32(fmi_load_pixel(p), fmi_load_pixel(p + apart));
+  return _mm_unpacklo_epi64(first, _mm_unpacklo_epi32(fmi_load_pixel(p + 2 * apart), fmi_load_pixel(p + 3 * apart)));
+}
+FMI_INLINE void fmi_store_rows(uint8_t *p, size_t apart, __m128i v) {
+  fmi_store_pixel(p, v);
+  fmi_store_pixel(p + apart, _mm_srli_si128(v, 4));
+  fmi_store_pixel(p + 2 * apart, _mm_srli_si128(v, 8));
+  fmi_store_pixel(p + 3 * apart, _mm_srli_si128(v, 12));
+}
+
+/* Undoes the filters of eight rows at a time, pixels of `step` = 3 or 4 bytes. Row r is r pixels behind the first one, so that what
+   a pixel needs from the row above was made one round before, one lane earlier. Two registers of four rows keep the processor busy,
+   where one would wait for itself. from: each row's filter number and bytes. */
+FMI_FN void fmi_png_unfilter_8(uint8_t *out, size_t line, const uint8_t *above, const uint8_t *from, size_t from_line,
+                               size_t step) {
+  const fmi_png_filters upper = fmi_png_filters_of(from, from_line);
+  const fmi_png_filters lower = fmi_png_filters_of(from + 4 * from_line, from_line);
+  __m128i zero = _mm_setzero_si128(), a0 = zero, b0 = zero, c0, x0, a1 = zero, b1 = zero, c1, x1;
+  size_t pixels = line / step;
+  from++;
+  for (size_t n = 0; n < pixels + 7; n++) {
+    bool inside = n >= 7 && n + 1 < pixels; /* in all rows, and nowhere the last pixel: 4 bytes can be moved though 3 are meant */
+    uint8_t edge[32] = {0};
+    c0 = b0;
+    c1 = b1;
+    b1 = _mm_or_si128(_mm_slli_si128(a1, 4), _mm_srli_si128(a0, 12));
+    b0 = _mm_slli_si128(a0, 4);
+    if (inside) {
+      b0 = _mm_or_si128(b0, fmi_load_pixel(above + n * step));
+      x0 = fmi_load_rows(from + n * step, from_line - step);
+      x1 = fmi_load_rows(from + n * step + 4 * (from_line - step), from_line - step);
+    } else {
+      if (n < pixels) memcpy(edge, above + n * step, step);
+      b0 = _mm_or_si128(b0, fmi_load_bytes(edge));
+      for (size_t r = 0; r < 8; r++)
+        if (n >= r && n - r < pixels) memcpy(edge + 4 * r, from + r * from_line + (n - r) * step, step);
+      x0 = fmi_load_bytes(edge);
+      x1 = fmi_load_bytes(edge + 16);
+    }
+    a0 = _mm_add_epi8(x0, fmi_png_guess(&upper, a0, b0, c0));
+    a1 = _mm_add_epi8(x1, fmi_png_guess(&lower, a1, b1, c1));
+    if (inside) {
+      fmi_store_rows(out + n * step, line - step, a0);
+      fmi_store_rows(out + n * step + 4 * (line - step), line - step, a1);
+    } else {
+      fmi_store_bytes(edge, a0);
+      fmi_store_bytes(edge + 16, a1);
+      for (size_t r = 0; r < 8; r++) {
+        if (n >= r && n - r < pixels) memcpy(out + r * line + (n - r) * step, edge + 4 * r, step);
+        else memset(edge + 4 * r, 0, 4); /* left of the first pixel all is 0 */
+      }
+      a0 = fmi_load_bytes(edge);
+      a1 = fmi_load_bytes(edge + 16);
+    }
+  }
+}
+#endif
+
+/* Sample i of a row, as stored. */
+FMI_FN unsigned fmi_png_sample(const uint8_t *row, size_t i, unsigned depth) {
+  if (depth == 8) return row[i];
+  if (depth == 16) return fmi_be16(row + 2 * i);
+  size_t bit = i * depth;
+  return (unsigned)row[bit / 8] >> (8 - depth - bit % 8) & ((1u << depth) - 1);
+}
+
+/* Turns `count` stored pixels into 8-bit ones, `stride` bytes apart. False: an index beyond the palette's end. */
+FMI_FN bool fmi_png_expand(const fmi_png *png, const uint8_t *row, size_t count, uint8_t *out, size_t stride,
+                           unsigned channels) {
+  unsigned depth = png->depth, samples = png->samples, most = (1u << depth) - 1;
+  for (size_t x = 0; x < count; x++, out += stride) {
+    if (png->type == FMI_PNG_PALETTE) {
+      unsigned index = fmi_png_sample(row, x, depth);
+      if (index >= png->palette_size) return false;
+      memcpy(out, png->palette[index], channels);
+      continue;
+    }
+    bool transparent = png->has_key;
+    for (unsigned s = 0; s < samples; s++) {
+      unsigned value = fmi_png_sample(row, x * samples + s, depth);
+      if (transparent && value != png->key[s]) transparent = false;
+      out[s] = (uint8_t)((value * 255 + most / 2) / most);
+    }
+    if (png->has_key) out[samples] = transparent ? 0 : 255;
+  }
+  return true;
+}
+
+/* One of the pictures that an interlaced PNG consists of; a plain one has a single pass. */
+typedef struct fmi_png_pass { size_t x, y, dx, dy, width, height, row_size; } fmi_png_pass;
+
+/* The passes with pixels in them (third edition, 8.1). Returns how many; *total is the size of their filtered rows. */
+FMI_FN int fmi_png_passes(const fmi_png *png, fmi_png_pass passes[7], uint64_t *total) {
+  static const uint8_t adam7[7][4] = {{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4},
+                                      {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
+  static const uint8_t plain[4] = {0, 0, 1, 1};
+  int count = 0;
+  *total = 0;
+  for (int i = 0; i < (png->interlaced ? 7 : 1); i++) {
+    const uint8_t *grid = png->interlaced ? adam7[i] : plain;
+    fmi_png_pass *pass = &passes[count];
+    pass->x = grid[0];
+    pass->y = grid[1];
+    pass->dx = grid[2];
+    pass->dy = grid[3];
+    if (png->width <= pass->x || png->height <= pass->y) continue;
+    pass->width = (png->width - pass->x + pass->dx - 1) / pass->dx;
+    pass->height = (png->height - pass->y + pass->dy - 1) / pass->dy;
+    uint64_t bits = (uint64_t)pass->width * png->samples * png->depth; /* below 2^31 x 64 */
+    if ((bits + 7) / 8 + 1 > SIZE_MAX / 4) { *total = UINT64_MAX; return 0; }
+    pass->row_size = (size_t)((bits + 7) / 8);
+    *total += ((uint64_t)pass->row_size + 1) * pass->height;
+    count++;
+  }
+  return count;
+}
+
+/* Inflates piece by piece: what of the output is not yet used, behind the history that matches may need. */
+typedef struct fmi_png_window { uint8_t *buffer, *used; size_t room; uint64_t left; uint32_t adler; } fmi_png_window;
+
+/* The next `size` bytes of filtered rows, which stay until the next call; NULL: recorded. */
+FMI_FN const uint8_t *fmi_png_next_rows(fmi_png *png, fmi_png_window *window, size_t size) {
+  fmi_inflater *z = &png->inflater;
+  if ((size_t)(z->out - window->used) < size) {
+    size_t written = (size_t)(z->out - window->buffer), unused = (size_t)(z->out - window->used);
+    size_t kept = fmi_max_size(unused, fmi_min_size(written, 32768));
+    memmove(window->buffer, z->out - kept, kept);
+    uint8_t *start = window->buffer + kept;
+    size_t want = (size_t)(window->left < window->room - kept ? window->left : window->room - kept);
+    fmi_inflater_output(z, window->buffer, start, window->buffer + window->room + FMI_INFLATE_SLACK);
+    if (!fmi_inflater_run(z, start + want)) { fmi_png_inflate_failed(png); return NULL; }
+    size_t got = (size_t)(z->out - start);
+    if (got < want) {
+      fmi_inflate_error(z, "it holds fewer rows than the picture has");
+      fmi_png_inflate_failed(png);
+      return NULL;
+    }
+    window->adler = fmi_adler32(window->adler, start, got);
+    window->left -= got < window->left ? got : window->left;
+    window->used = start - unused;
+  }
+  const uint8_t *row = window->used;
+  window->used += size;
+  return row;
+}
+
+FMI_FN bool fmi_png_row_failed(fmi_png *png, size_t y, const char *words) {
+  return fmi_fail_byte(png->env, FM_ERROR_FORMAT, png->first_idat,
+                       "the PNG's image data is damaged: row %zu %s; copy or export it again", y, words);
+}
+/* Undoes a row's filter, or records that there is no such filter. from: the filter's number and the row's bytes. */
+FMI_FN bool fmi_png_restore(fmi_png *png, size_t y, uint8_t *row, const uint8_t *above, const uint8_t *from, size_t size,
+                            size_t step) {
+  return fmi_png_unfilter(row, above, from + 1, from[0], size, step) || fmi_png_row_failed(png, y, "has a filter that does not exist");
+}
+
+/* Rows that need nothing but their filters undone: straight into the image, eight at a time where that is faster. */
+FMI_FN bool fmi_png_read_plain(fmi_png *png, fmi_png_window *window, const uint8_t *zeros, const fm_image *image) {
+  size_t height = (size_t)image->height, step = (size_t)image->channels, size = (size_t)image->width * step;
+  const uint8_t *above = zeros;
+  uint8_t *out = image->pixels;
+  for (size_t y = 0, group; y < height; y += group, out += group * size) {
+    group = fmi_min_size(8, height - y);
+    const uint8_t *from = fmi_png_next_rows(png, window, group * (size + 1));
+    if (!from) return false;
+#if defined(FMI_X86)
+    unsigned most = 0;
+    for (size_t r = 0; r < group; r++) most = from[r * (size + 1)] > most ? from[r * (size + 1)] : most;
+    if (group == 8 && step >= 3 && (most == 3 || most == 4)) {
+      fmi_png_unfilter_8(out, size, above, from, size + 1, step);
+      above = out + 7 * size;
+      continue;
+    }
+#endif
+    for (size_t r = 0; r < group; r++, from += size + 1) {
+      if (!fmi_png_restore(png, y + r, out + r * size, above, from, size, step)) return false;
+      above = out + r * size;
+    }
+  }
+  return true;
+}
+
+/* Rows that become 8-bit pixels of the image, all or some of its rows and columns. `rows`: two rows as stored. */
+FMI_FN bool fmi_png_read_pass(fmi_png *png, const fmi_png_pass *pass, fmi_png_window *window, uint8_t *rows,
+                              const fm_image *image) {
+  size_t channels = (size_t)image->channels, line = (size_t)image->width * channels, size = pass->row_size;
+  size_t step = fmi_max_size(1, (size_t)png->samples * png->depth / 8);
+  uint8_t *row = rows, *above = rows + size;
+  memset(above, 0, size);
+  for (size_t y = 0; y < pass->height; y++) {
+    const uint8_t *from = fmi_png_next_rows(png, window, size + 1);
+    size_t image_y = pass->y + y * pass->dy;
+    if (!from) return false;
+    uint8_t *out = image->pixels + image_y * line + pass->x * channels;
+    if (!fmi_png_restore(png, image_y, row, above, from, size, step)) return false;
+    if (!fmi_png_expand(png, row, pass->width, out, pass->dx * channels, (unsigned)channels))
+      return fmi_png_row_failed(png, image_y, "uses a colour beyond the end of the palette");
+    uint8_t *done = row;
+    row = above;
+    above = done;
+  }
+  return true;
+}
+
+FMI_FN bool fmi_png_read_rows(fmi_png *png, const fmi_png_pass *passes, int count, uint64_t total, const fm_image *image) {
+  enum { PIECE = 192 * 1024 }; /* history and new rows stay in a second-level cache */
+  fmi_env *env = png->env;
+  bool plain = !png->interlaced && png->depth == 8 && png->type != FMI_PNG_PALETTE && !png->has_key;
+  size_t widest = 0;
+  fmi_png_window window;
+  const char *name = env->file ? env->file : "";
+  for (int i = 0; i < count; i++) widest = fmi_max_size(widest, passes[i].row_size);
+  window.room = 32768 + fmi_max_size(PIECE, 8 * (widest + 1));
+  window.left = total;
+  window.adler = 1;
+  window.buffer = window.used = (uint8_t *)fmi_alloc(env, &env->temp, window.room + FMI_INFLATE_SLACK, 1);
+  uint8_t *rows = (uint8_t *)fmi_alloc(env, &env->temp, 2 * widest, 1);
+  bool ok = window.buffer && rows;
+  if (ok && !fmi_inflater_begin(&png->inflater, png->compressed, png->idat_size)) ok = fmi_png_inflate_failed(png);
+  if (ok) fmi_inflater_output(&png->inflater, window.buffer, window.buffer, window.buffer);
+  if (ok && plain) memset(rows, 0, widest);
+  if (ok && plain) ok = fmi_png_read_plain(png, &window, rows, image);
+  for (int i = 0; i < count && ok && !plain; i++) ok = fmi_png_read_pass(png, &passes[i], &window, rows, image);
+  bool more = ok && window.used < png->inflater.out;
+  if (ok && !fmi_inflater_finish(&png->inflater, window.adler)) {
+    more = png->inflater.full;
+    ok = more || fmi_png_inflate_failed(png);
+  }
+  if (ok && more)
+    ok = fmi_warn(env, "%s%sthe PNG holds more image data than its size needs; the rest is left out", name, name[0] ? ": " : "");
+  fmi_release(env, rows);
+  fmi_release(env, window.buffer);
+  return ok;
+}
+
+FMI_FN bool fmi_png_decode_with(fmi_png *png, fmi_pool *pool, fm_image *out) {
+  fmi_png_pass passes[7];
+  uint64_t total;
+  fm_image image;
+  if (!fmi_png_read_chunks(png)) return false;
+  int count = fmi_png_passes(png, passes, &total);
+  if (total > fmi_inflate_most(png->idat_size))
+    return fmi_fail_byte(png->env, FM_ERROR_FORMAT, png->first_idat,
+                         "the PNG says that it is %u x %u pixels, but %zu bytes of image data cannot hold so many; it is damaged: "
+                         "copy or export it again", png->width, png->height, png->idat_size);
+  memset(&image, 0, sizeof image);
+  image.width = (int)png->width;
+  image.height = (int)png->height;
+  image.channels = png->type == FMI_PNG_PALETTE ? (png->palette_alpha ? 4 : 3) : (int)png->samples + (png->has_key ? 1 : 0);
+  if (!fmi_png_gather(png)) return false;
+  image.pixels = (uint8_t *)fmi_alloc(png->env, pool, fmi_mul_size(png->width, png->height), (size_t)image.channels);
+  if (!image.pixels) return false;
+  if (!fmi_png_read_rows(png, passes, count, total, &image)) {
+    fmi_release(png->env, image.pixels);
+    return false;
+  }
+  *out = image;
+  return true;
+}
+
+/* Decodes a PNG; its pixels lie in pool. False: recorded, and *out is as it was. */
+FMI_FN bool fmi_png_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, size_t size, fm_image *out) {
+  fmi_png *png = (fmi_png *)fmi_alloc_zero(env, &env->temp, 1, sizeof *png);
+  if (!png) return false;
+  png->env = env;
+  png->data = data;
+  png->size = size;
+  bool ok = fmi_png_decode_with(png, pool, out);
+  fmi_release(env, png->gathered);
+  fmi_release(env, png);
+  return ok;
+}
+
+#endif
+
+/* ---- JPEG (ITU-T T.81) ----
+   Baseline, extended sequential and progressive with Huffman coding, 8 bits, 1, 3 or 4 components, every sampling. Pixels equal
+   libjpeg-turbo's with its defaults: its integer inverse DCT, its triangle filter for chroma at half the width or height, its
+   fixed-point YCbCr. A picture that is not all there, or whose data contradicts itself, is refused rather than filled up: a
+   measurement must not rest on grey blocks. Only a missing end marker is forgiven. Test: tests/test_jpeg.c */
+
+FMI_FN bool fmi_jpeg_is(const uint8_t *data, size_t size) {
+  return size >= 3 && data[0] == 0xFF && data[1] == 0xD8 && data[2] == 0xFF;
+}
+
+#ifndef FACEMORPH_NO_JPEG
+
+#define FMI_JPEG_LOOK 10     /* bits of the fast Huffman tables' index */
+#define FMI_JPEG_END 128     /* run of the end-of-block code: beyond every position */
+#define FMI_JPEG_PARTIAL 255 /* run of an entry that gives a symbol at most: value bits, or the code's tail, follow */
+
+/* What the next FMI_JPEG_LOOK bits say. Whole: skip `run` coefficients, then comes `value`; code and value take `length` bits.
+   Partial: `value` is the symbol and `length` its code's; length 0: the code is longer than the index, or there is none. */
+typedef struct fmi_jpeg_entry { int16_t value; uint8_t run, length; } fmi_jpeg_entry;
+
+typedef struct fmi_jpeg_huffman {
+  fmi_jpeg_entry fast[1 << FMI_JPEG_LOOK];
+  uint32_t limit[17]; /* codes of this length, shifted up to 16 bits, are below it */
+  int offset[17];     /* code + offset = index of its symbol */
+  uint8_t symbols[256];
+  bool defined;
+} fmi_jpeg_huffman;
+
+/* The entropy-coded bits: the next ones stand on top of `bits`. At a marker or the file's end zeros are appended and counted. */
+typedef struct fmi_jpeg_bits {
+  uint64_t bits;
+  const uint8_t *next, *end;
+  int count, invented;
+} fmi_jpeg_bits;
+
+typedef enum fmi_jpeg_filter {
+  FMI_JPEG_FULL, FMI_JPEG_H2V1, FMI_JPEG_H1V2, FMI_JPEG_H2V2, FMI_JPEG_REPEAT
+} fmi_jpeg_filter;
+
+typedef struct fmi_jpeg_component {
+  int id, h, v, table;         /* of the frame header */
+  int width, height;           /* its samples */
+  int blocks_x, blocks_y;      /* that hold them */
+  int row_blocks;              /* a row's blocks, filled up to whole MCUs */
+  bool latched;                /* `quant` was taken over: tables may change between scans */
+  uint16_t quant[64];          /* natural order, as the coefficients */
+  int8_t known[64];            /* lowest bit that scans gave of each coefficient; 64: none yet */
+  int16_t *coefficients;       /* all blocks; NULL where rows are decoded one by one */
+  uint8_t *samples;            /* two rows of MCUs: sample row y is at y % ring */
+  int ring;
+  size_t stride;
+  fmi_jpeg_filter filter;
+  uint8_t *line;               /* one row at the picture's width */
+  const fmi_jpeg_huffman *dc_table, *ac_table;
+  int dc;                      /* prediction */
+} fmi_jpeg_component;
+
+typedef struct fmi_jpeg {
+  fmi_env *env;
+  fmi_pool pool;               /* everything but the pixels */
+  const uint8_t *data;
+  size_t size, at;             /* at: the marker or segment being read */
+  int width, height, count;    /* count: components; 0 before the frame header */
+  int h_max, v_max, mcus_x, mcus_y;
+  bool progressive, jfif, adobe, stored, finished;
+  int transform;               /* of the Adobe segment */
+  int restart_interval;
+  uint16_t quant[4][64];
+  bool quant_defined[4];
+  fmi_jpeg_huffman *tables;    /* 4 for DC, 4 for AC */
+  fmi_jpeg_component component[4];
+  fmi_jpeg_component *scan[4]; /* the scan's components */
+  int scan_count, first, last, high, low; /* the scan's coefficients and bits: Ss, Se, Ah, Al */
+  int scans;
+  uint64_t blocks, work;       /* of the picture; of all scans so far */
+  fmi_jpeg_bits bits;
+  int end_run;                 /* blocks that are over already (EOBRUN) */
+  int restart_in, restart_number;
+  int emitted;                 /* picture rows that are done */
+  fm_image *out;
+} fmi_jpeg;
+
+/* Natural position of the coefficients in the order of the file (figure A.6). */
+static const uint8_t fmi_jpeg_zigzag[64] = {
+  0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
+  35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
+
+FMI_FN FMI_PRINTF(2, 3) bool fmi_jpeg_damaged(fmi_jpeg *jpeg, const char *format, ...) {
+  va_list list;
+  va_start(list, format);
+  fmi_record(jpeg->env, FM_ERROR_FORMAT, 0, jpeg->at, format, list);
+  va_end(list);
+  return false;
+}
+
+/* ---- bits ---- */
+
+/* Byte by byte: stuffed zeros after 0xFF go, a marker or the end of the data is never passed. */
+FMI_FN fmi_jpeg_bits fmi_jpeg_fill_slowly(fmi_jpeg_bits b) {
+  while (b.count <= 56) {
+    uint8_t byte = 0;
+    if (b.next < b.end && (*b.next != 0xFF || (b.end - b.next > 1 && b.next[1] == 0))) {
+      byte = *b.next;
+      b.next += byte == 0xFF ? 2 : 1;
+    } else b.invented += 8;
+    b.bits |= (uint64_t)byte << (56 - b.count);
+    b.count += 8;
+  }
+  return b;
+}
+
+/* Fills up from below 32 bits: a code and its value take 31 at most. Eight bytes at once where none of them is 0xFF; bits below
+   `count` may then hold what follows already: the next filling ORs the same into them. */
+FMI_FN fmi_jpeg_bits fmi_jpeg_fill(fmi_jpeg_bits b) {
+  if (b.end - b.next >= 8) {
+    uint64_t word = (uint64_t)fmi_be32(b.next) << 32 | fmi_be32(b.next + 4);
+    if (((~word - 0x0101010101010101u) & word & 0x8080808080808080u) == 0) {
+      b.bits |= word >> b.count;
+      b.next += (63 - b.count) >> 3;
+      b.count |= 56;
+      return b;
+    }
+  }
+  return fmi_jpeg_fill_slowly(b);
+}
+
+/* `count` bits, 1 to 16, that are there. */
+FMI_FN int fmi_jpeg_take(fmi_jpeg_bits *b, int count) {
+  int value = (int)(b->bits >> (64 - count));
+  b->bits <<= count;
+  b->count -= count;
+  return value;
+}
+FMI_FN int fmi_jpeg_bit(fmi_jpeg_bits *b) {
+  if (b->count < 1) *b = fmi_jpeg_fill(*b);
+  return fmi_jpeg_take(b, 1);
+}
+/* A coefficient's value of `size` bits: the upper half is positive (table F.1). */
+FMI_FN int fmi_jpeg_extend(int value, int size) { return value < 1 << (size - 1) ? value - (1 << size) + 1 : value; }
+FMI_FN int fmi_jpeg_value(fmi_jpeg_bits *b, int size) { return size ? fmi_jpeg_extend(fmi_jpeg_take(b, size), size) : 0; }
+
+/* What entropy coding says next: `run` coefficients are 0, then comes `value`. FMI_JPEG_END: the block ends here, and (1 << value)
+   - 1 more blocks, plus the number in the next `value` bits. FMI_JPEG_PARTIAL: no such code. */
+typedef struct fmi_jpeg_step { fmi_jpeg_bits bits; fmi_jpeg_entry entry; } fmi_jpeg_step;
+
+FMI_FN FMI_NOINLINE fmi_jpeg_step fmi_jpeg_next_slowly(fmi_jpeg_bits b, const fmi_jpeg_huffman *table, fmi_jpeg_entry entry) {
+  fmi_jpeg_step step;
+  int symbol = entry.value, length = entry.length;
+  if (length) fmi_jpeg_take(&b, length);
+  else {
+    uint32_t code = (uint32_t)(b.bits >> 48);
+    for (length = FMI_JPEG_LOOK + 1; length <= 16 && code >= table->limit[length];) length++;
+    symbol = length <= 16 ? table->symbols[fmi_jpeg_take(&b, length) + table->offset[length]] : -1;
+  }
+  entry.run = symbol < 0 ? FMI_JPEG_PARTIAL : (uint8_t)(symbol >> 4);
+  entry.value = 0;
+  if (symbol >= 0 && (symbol & 15)) entry.value = (int16_t)fmi_jpeg_value(&b, symbol & 15);
+  else if (symbol >= 0 && entry.run != 15) entry.value = entry.run, entry.run = FMI_JPEG_END;
+  step.bits = b;
+  step.entry = entry;
+  return step;
+}
+FMI_FN inline fmi_jpeg_entry fmi_jpeg_next(fmi_jpeg_bits *b, const fmi_jpeg_huffman *table) {
+  if (b->count < 32) *b = fmi_jpeg_fill(*b);
+  fmi_jpeg_entry entry = table->fast[b->bits >> (64 - FMI_JPEG_LOOK)];
+  if (entry.run != FMI_JPEG_PARTIAL) {
+    b->bits <<= entry.length;
+    b->count -= entry.length;
+    return entry;
+  }
+  fmi_jpeg_step step = fmi_jpeg_next_slowly(*b, table, entry);
+  *b = step.bits;
+  return step.entry;
+}
+
+/* ---- Huffman tables ---- */
+
+/* The entry for a code and the bits of the index behind it. Symbols are run << 4 | size; DC symbols have no run. */
+FMI_FN fmi_jpeg_entry fmi_jpeg_make_entry(int symbol, int length, int behind) {
+  fmi_jpeg_entry entry;
+  int size = symbol & 15, run = symbol >> 4, rest = FMI_JPEG_LOOK - length - size;
+  entry.value = (int16_t)symbol;
+  entry.run = FMI_JPEG_PARTIAL;
+  entry.length = (uint8_t)length;
+  if (rest < 0 || (size == 0 && run != 0 && run != 15)) return entry; /* the latter: several blocks end, progressive only */
+  entry.value = (int16_t)(size ? fmi_jpeg_extend(behind >> rest, size) : 0);
+  entry.run = (uint8_t)(symbol ? run : FMI_JPEG_END);
+  entry.length = (uint8_t)(length + size);
+  return entry;
+}
+
+/* Canonical codes from the number of codes of each length (annex C). False: more codes than their bits allow. */
+FMI_FN bool fmi_jpeg_make_table(fmi_jpeg_huffman *table, const uint8_t counts[16]) {
+  int code = 0, symbol = 0;
+  for (int i = 0; i < 1 << FMI_JPEG_LOOK; i++) {
+    table->fast[i].value = 0;
+    table->fast[i].run = FMI_JPEG_PARTIAL;
+    table->fast[i].length = 0;
+  }
+  for (int length = 1; length <= 16; length++, code <<= 1) {
+    int count = counts[length - 1], shift = FMI_JPEG_LOOK - length;
+    if (code + count > 1 << length) return false;
+    table->offset[length] = symbol - code;
+    for (int i = 0; i < count; i++, code++, symbol++)
+      for (int j = 0; shift >= 0 && j < 1 << shift; j++)
+        table->fast[code << shift | j] = fmi_jpeg_make_entry(table->symbols[symbol], length, j);
+    table->limit[length] = (uint32_t)code << (16 - length);
+  }
+  table->defined = true;
+  return true;
+}
+
+/* ---- blocks ---- */
+
+/* What a scan does with each of its blocks; all return false where the data makes no sense. */
+
+/* A whole block. Values are multiplied by `quant` (16 bits, as in libjpeg-turbo's vector code); *last is the position, in file
+   order, of the last coefficient that is set. */
+FMI_FN bool fmi_jpeg_block(fmi_jpeg_bits *bits, fmi_jpeg_component *c, const uint16_t *quant, int16_t *block, int *last) {
+  fmi_jpeg_bits b = *bits;
+  const fmi_jpeg_huffman *ac = c->ac_table;
+  fmi_jpeg_entry entry = fmi_jpeg_next(&b, c->dc_table);
+  int end = 0;
+  if (entry.run == FMI_JPEG_PARTIAL) return false;
+  c->dc = (int16_t)(c->dc + entry.value);
+  block[0] = (int16_t)(c->dc * quant[0]);
+  for (int k = 1; k < 64; k++) {
+    entry = fmi_jpeg_next(&b, ac);
+    k += entry.run;
+    if (k > 63) {
+      if (entry.run != FMI_JPEG_END) return false;
+      break;
+    }
+    int at = fmi_jpeg_zigzag[k];
+    block[at] = (int16_t)(entry.value * quant[at]);
+    end = k;
+  }
+  *last = end;
+  *bits = b;
+  return true;
+}
+
+/* Progressive scans (annex G): the DC coefficients' upper bits, or one bit more. */
+FMI_FN bool fmi_jpeg_dc_scan(fmi_jpeg *jpeg, fmi_jpeg_component *c, int16_t *block) {
+  if (jpeg->high == 0) {
+    fmi_jpeg_entry entry = fmi_jpeg_next(&jpeg->bits, c->dc_table);
+    if (entry.run == FMI_JPEG_PARTIAL) return false;
+    c->dc = (int16_t)(c->dc + entry.value);
+    block[0] = (int16_t)(c->dc * (1 << jpeg->low));
+  } else if (fmi_jpeg_bit(&jpeg->bits)) block[0] = (int16_t)(block[0] | 1 << jpeg->low);
+  return true;
+}
+
+/* Takes the number of further blocks that end where this one does. */
+FMI_FN void fmi_jpeg_start_end_run(fmi_jpeg *jpeg, fmi_jpeg_bits *b, int size) {
+  if (b->count < 32) *b = fmi_jpeg_fill(*b);
+  jpeg->end_run = (1 << size) - 1 + (size ? fmi_jpeg_take(b, size) : 0);
+}
+
+/* The upper bits of a band of AC coefficients. */
+FMI_FN bool fmi_jpeg_ac_scan(fmi_jpeg *jpeg, fmi_jpeg_component *c, int16_t *block) {
+  if (jpeg->end_run > 0) {
+    jpeg->end_run--;
+    return true;
+  }
+  fmi_jpeg_bits b = jpeg->bits;
+  for (int k = jpeg->first; k <= jpeg->last; k++) {
+    fmi_jpeg_entry entry = fmi_jpeg_next(&b, c->ac_table);
+    if (entry.run == FMI_JPEG_END) {
+      fmi_jpeg_start_end_run(jpeg, &b, entry.value);
+      break;
+    }
+    k += entry.run;
+    if (entry.run == FMI_JPEG_PARTIAL || (k > jpeg->last && entry.value)) return false;
+    if (entry.value) block[fmi_jpeg_zigzag[k]] = (int16_t)(entry.value * (1 << jpeg->low));
+  }
+  jpeg->bits = b;
+  return true;
+}
+
+/* One bit more of a band: of each coefficient that is set already, a correction bit; in between, coefficients that become +-1. */
+FMI_FN bool fmi_jpeg_ac_refining_scan(fmi_jpeg *jpeg, fmi_jpeg_component *c, int16_t *block) {
+  fmi_jpeg_bits b = jpeg->bits;
+  int one = 1 << jpeg->low, k = jpeg->first;
+  while (k <= jpeg->last) {
+    int run = 64, value = 0; /* a block that is over: corrections to its end */
+    if (jpeg->end_run > 0) jpeg->end_run--;
+    else {
+      fmi_jpeg_entry entry = fmi_jpeg_next(&b, c->ac_table);
+      if (entry.run == FMI_JPEG_PARTIAL || (entry.run != FMI_JPEG_END && (entry.value < -1 || entry.value > 1))) return false;
+      if (entry.run == FMI_JPEG_END) fmi_jpeg_start_end_run(jpeg, &b, entry.value);
+      else run = entry.run, value = entry.value;
+    }
+    for (; k <= jpeg->last; k++) {
+      int16_t *coefficient = &block[fmi_jpeg_zigzag[k]];
+      if (*coefficient == 0) {
+        if (run-- == 0) break;
+      } else if (fmi_jpeg_bit(&b)) *coefficient = (int16_t)(*coefficient + (*coefficient > 0 ? one : -one));
+    }
+    if (value && k > jpeg->last) return false;
+    if (value) block[fmi_jpeg_zigzag[k]] = (int16_t)(value * one);
+    k++;
+  }
+  jpeg->bits = b;
+  return true;
+}
+
+/* ---- inverse DCT ---- */
+
+/* Inverse DCTs of 8 values after Loeffler, Ligtenberg and Moschytz, "Practical fast 1-D DCT algorithms with 11 multiplications",
+   1989, in 13-bit fixed point with the roundings that libjpeg made the standard. Transforms columns and writes them as rows, so
+   that two calls transform a block. Sums of two inputs keep 16 bits, as in libjpeg-turbo's vector code; with that nothing overflows
+   whatever the input. `columns`: the others are 0. */
+FMI_FN void fmi_jpeg_transform(int16_t *out, const int16_t *in, int columns, int shift) {
+  int half = 1 << (shift - 1);
+  for (int column = 0; column < columns; column++, in++, out += 8) {
+    int x0 = in[0], x1 = in[8], x2 = in[16], x3 = in[24], x4 = in[32], x5 = in[40], x6 = in[48], x7 = in[56];
+    if ((x1 | x2 | x3 | x4 | x5 | x6 | x7) == 0) {
+      int16_t flat = (int16_t)fmi_clamp_int((x0 * 8192 + half) >> shift, -32768, 32767);
+      for (int i = 0; i < 8; i++) out[i] = flat;
+      continue;
+    }
+    int sum = (int16_t)(x0 + x4) * 8192 + half, difference = (int16_t)(x0 - x4) * 8192 + half;
+    int even2 = x2 * 10703 + x6 * 4433, even6 = x2 * 4433 - x6 * 10704;
+    int even[4] = {sum + even2, difference + even6, difference - even6, sum - even2};
+    int a = (int16_t)(x7 + x3), b = (int16_t)(x5 + x1);
+    int c = b * 9633 - a * 6436, d = a * 9633 + b * 6437;
+    int odd[4] = {x1 * 4926 - x7 * 7373 + d, x3 * 4177 - x5 * 20995 + c, d - x5 * 4176 - x3 * 20995, c - x7 * 4927 - x1 * 7373};
+    for (int i = 0; i < 4; i++) {
+      out[i] = (int16_t)fmi_clamp_int((even[i] + odd[i]) >> shift, -32768, 32767);
+      out[7 - i] = (int16_t)fmi_clamp_int((even[i] - odd[i]) >> shift, -32768, 32767);
+    }
+  }
+}
+
+/* A block of coefficients, already multiplied, to 8 x 8 samples. last: position in file order of the last one that is set. */
+FMI_FN void fmi_jpeg_samples(uint8_t *out, size_t stride, const int16_t *block, int last) {
+  int16_t half[64], done[64];
+  if (last == 0) {
+    int flat = (fmi_clamp_int(block[0] * 4, -32768, 32767) + 16) >> 5;
+    for (int y = 0; y < 8; y++) memset(out + (size_t)y * stride, fmi_clamp_int(flat + 128, 0, 255), 8);
+    return;
+  }
+  int columns = last < 3 ? 2 : last < 10 ? 4 : 8; /* file order goes by diagonals */
+  memset(half, 0, sizeof half);
+  fmi_jpeg_transform(half, block, columns, 11);
+  fmi_jpeg_transform(done, half, 8, 18);
+  for (int y = 0; y < 8; y++, out += stride)
+    for (int x = 0; x < 8; x++) out[x] = (uint8_t)fmi_clamp_int(done[y * 8 + x] + 128, 0, 255);
+}
+
+/* ---- from samples to the picture ---- */
+
+/* Row y of a component, held inside the picture: the rows beyond repeat its last one. */
+FMI_FN const uint8_t *fmi_jpeg_row(const fmi_jpeg_component *c, int y) {
+  return c->samples + (size_t)(fmi_clamp_int(y, 0, c->height - 1) % c->ring) * c->stride;
+}
+
+/* The triangle filter: a sample's new neighbours are 3/4 of it and 1/4 of the next one; roundings alternate so that no shift
+   of the mean arises. n >= 3 samples become 2n. */
+FMI_FN void fmi_jpeg_widen(uint8_t *out, const uint8_t *in, int n) {
+  out[0] = in[0];
+  out[1] = (uint8_t)((in[0] * 3 + in[1] + 2) >> 2);
+  for (int i = 1; i < n - 1; i++) {
+    out[2 * i] = (uint8_t)((in[i] * 3 + in[i - 1] + 1) >> 2);
+    out[2 * i + 1] = (uint8_t)((in[i] * 3 + in[i + 1] + 2) >> 2);
+  }
+  out[2 * n - 2] = (uint8_t)((in[n - 1] * 3 + in[n - 2] + 1) >> 2);
+  out[2 * n - 1] = in[n - 1];
+}
+/* The same in both directions, from the nearer of two rows and the farther one. */
+FMI_FN void fmi_jpeg_widen_both(uint8_t *out, const uint8_t *nearer, const uint8_t *farther, int n) {
+  int here = nearer[0] * 3 + farther[0];
+  out[0] = (uint8_t)((here * 4 + 8) >> 4);
+  for (int i = 1; i < n; i++) {
+    int after = nearer[i] * 3 + farther[i];
+    out[2 * i - 1] = (uint8_t)((here * 3 + after + 7) >> 4);
+    out[2 * i] = (uint8_t)((after * 3 + here + 8) >> 4);
+    here = after;
+  }
+  out[2 * n - 1] = (uint8_t)((here * 4 + 7) >> 4);
+}
+
+/* Row y of the picture in one component. */
+FMI_FN const uint8_t *fmi_jpeg_full_row(const fmi_jpeg *jpeg, const fmi_jpeg_component *c, int y) {
+  int own = (int)((int64_t)y * c->v / jpeg->v_max), other = y & 1 ? own + 1 : own - 1;
+  const uint8_t *nearer = fmi_jpeg_row(c, own);
+  switch (c->filter) {
+    case FMI_JPEG_FULL: return nearer;
+    case FMI_JPEG_H2V1: fmi_jpeg_widen(c->line, nearer, c->width); break;
+    case FMI_JPEG_H2V2: fmi_jpeg_widen_both(c->line, nearer, fmi_jpeg_row(c, other), c->width); break;
+    case FMI_JPEG_H1V2: {
+      const uint8_t *farther = fmi_jpeg_row(c, other);
+      int bias = y & 1 ? 2 : 1;
+      for (int x = 0; x < c->width; x++) c->line[x] = (uint8_t)((nearer[x] * 3 + farther[x] + bias) >> 2);
+      break;
+    }
+    case FMI_JPEG_REPEAT:
+      for (int x = 0; x < jpeg->width; x++) c->line[x] = nearer[x * c->h / jpeg->h_max];
+      break;
+  }
+  return c->line;
+}
+
+/* YCbCr to RGB (JFIF 1.02) in 16-bit fixed point. */
+FMI_FN void fmi_jpeg_rgb_row(uint8_t *out, const uint8_t *luma, const uint8_t *blue, const uint8_t *red, int width) {
+  for (int x = 0; x < width; x++, out += 3) {
+    int y = luma[x], cb = blue[x] - 128, cr = red[x] - 128;
+    out[0] = (uint8_t)fmi_clamp_int(y + ((91881 * cr + 32768) >> 16), 0, 255);
+    out[1] = (uint8_t)fmi_clamp_int(y + ((32768 - 22554 * cb - 46802 * cr) >> 16), 0, 255);
+    out[2] = (uint8_t)fmi_clamp_int(y + ((116130 * cb + 32768) >> 16), 0, 255);
+  }
+}
+
+/* Adobe stores inks inverted: 255 is none. rgb holds cyan, magenta and yellow, each darkened by black to (1 - ink) (1 - black). */
+FMI_FN void fmi_jpeg_darken_row(uint8_t *rgb, const uint8_t *black, int width) {
+  for (int x = 0; x < width; x++)
+    for (int i = 0; i < 3; i++, rgb++) {
+      int product = (255 - *rgb) * black[x] + 128;
+      *rgb = (uint8_t)(black[x] - ((product + (product >> 8)) >> 8)); /* product / 255, rounded */
+    }
+}
+
+FMI_FN void fmi_jpeg_emit_row(fmi_jpeg *jpeg, int y) {
+  uint8_t *out = jpeg->out->pixels + (size_t)y * (size_t)jpeg->width * (size_t)jpeg->out->channels;
+  const uint8_t *row[4] = {NULL, NULL, NULL, NULL};
+  for (int i = 0; i < jpeg->count; i++) row[i] = fmi_jpeg_full_row(jpeg, &jpeg->component[i], y);
+  if (jpeg->count == 1) {
+    memcpy(out, row[0], (size_t)jpeg->width);
+    return;
+  }
+  if (jpeg->transform) fmi_jpeg_rgb_row(out, row[0], row[1], row[2], jpeg->width);
+  else
+    for (int x = 0; x < jpeg->width; x++)
+      for (int i = 0; i < 3; i++) out[3 * x + i] = row[i][x];
+  if (jpeg->count == 4) {
+    if (jpeg->transform) for (int x = 0; x < 3 * jpeg->width; x++) out[x] = (uint8_t)(255 - out[x]);
+    fmi_jpeg_darken_row(out, row[3], jpeg->width);
+  }
+}
+
+/* After MCU row m. Its last picture row waits for the row below, which the vertical filters look at. */
+FMI_FN void fmi_jpeg_emit(fmi_jpeg *jpeg, int m) {
+  int end = m + 1 == jpeg->mcus_y ? jpeg->height : (m + 1) * 8 * jpeg->v_max - 1;
+  for (; jpeg->emitted < end; jpeg->emitted++) fmi_jpeg_emit_row(jpeg, jpeg->emitted);
+}
+
+/* ---- frame ---- */
+
+/* How libjpeg-turbo brings a component to the picture's size; very narrow ones are repeated. */
+FMI_FN fmi_jpeg_filter fmi_jpeg_choose_filter(const fmi_jpeg *jpeg, const fmi_jpeg_component *c) {
+  bool same_h = c->h == jpeg->h_max, same_v = c->v == jpeg->v_max;
+  bool half_h = c->h * 2 == jpeg->h_max, half_v = c->v * 2 == jpeg->v_max;
+  if (same_h && same_v) return FMI_JPEG_FULL;
+  if (same_h && half_v) return FMI_JPEG_H1V2;
+  if (half_h && same_v && c->width > 2) return FMI_JPEG_H2V1;
+  if (half_h && half_v && c->width > 2) return FMI_JPEG_H2V2;
+  return FMI_JPEG_REPEAT;
+}
+
+/* Colours by what libjpeg goes by: a JFIF segment, Adobe's transform, the components' names. */
+FMI_FN void fmi_jpeg_choose_colours(fmi_jpeg *jpeg) {
+  const fmi_jpeg_component *c = jpeg->component;
+  if (jpeg->count == 3)
+    jpeg->transform = jpeg->jfif || (jpeg->adobe ? jpeg->transform != 0 : c[0].id != 'R' || c[1].id != 'G' || c[2].id != 'B');
+  else jpeg->transform = jpeg->adobe && jpeg->transform != 0;
+}
+
+FMI_FN void fmi_jpeg_measure(fmi_jpeg *jpeg) {
+  if (jpeg->count == 1) jpeg->component[0].h = jpeg->component[0].v = 1; /* never interleaved: its sampling means nothing */
+  for (int i = 0; i < jpeg->count; i++) {
+    jpeg->h_max = fmi_max_int(jpeg->h_max, jpeg->component[i].h);
+    jpeg->v_max = fmi_max_int(jpeg->v_max, jpeg->component[i].v);
+  }
+  jpeg->mcus_x = fmi_ceil_div(jpeg->width, 8 * jpeg->h_max);
+  jpeg->mcus_y = fmi_ceil_div(jpeg->height, 8 * jpeg->v_max);
+  for (int i = 0; i < jpeg->count; i++) {
+    fmi_jpeg_component *c = &jpeg->component[i];
+    c->width = fmi_ceil_div(jpeg->width * c->h, jpeg->h_max);
+    c->height = fmi_ceil_div(jpeg->height * c->v, jpeg->v_max);
+    c->blocks_x = fmi_ceil_div(c->width, 8);
+    c->blocks_y = fmi_ceil_div(c->height, 8);
+    c->row_blocks = jpeg->mcus_x * c->h;
+    c->filter = fmi_jpeg_choose_filter(jpeg, c);
+    memset(c->known, 64, sizeof c->known);
+    jpeg->blocks += (uint64_t)c->blocks_x * (uint64_t)c->blocks_y;
+  }
+}
+
+FMI_FN bool fmi_jpeg_read_components(fmi_jpeg *jpeg, const uint8_t *p) {
+  for (int i = 0; i < jpeg->count; i++) {
+    fmi_jpeg_component *c = &jpeg->component[i];
+    const uint8_t *entry = p + 3 * i;
+    c->id = entry[0];
+    c->h = entry[1] >> 4;
+    c->v = entry[1] & 15;
+    c->table = entry[2];
+    for (int j = 0; j < i; j++)
+      if (jpeg->component[j].id == c->id) return fmi_jpeg_damaged(jpeg, "two components are named %d", c->id);
+    if (c->h < 1 || c->h > 4 || c->v < 1 || c->v > 4)
+      return fmi_jpeg_damaged(jpeg, "sampling factors of %d x %d; only 1 to 4 are possible", c->h, c->v);
+    if (c->table > 3) return fmi_jpeg_damaged(jpeg, "quantisation table %d; only 0 to 3 are possible", c->table);
+  }
+  return true;
+}
+
+/* The frame header (B.2.2). Huge sizes over little data stop here, before anything is allocated: no block is coded in less than
+   a bit, a sequential one in less than two. */
+FMI_FN bool fmi_jpeg_read_frame(fmi_jpeg *jpeg, int marker, const uint8_t *p, size_t size) {
+  size_t side = jpeg->env->limits.image_side;
+  if (jpeg->count) return fmi_jpeg_damaged(jpeg, "a second frame header; export the picture again");
+  if (size < 6 || size != 6 + 3 * (size_t)p[5]) return fmi_jpeg_damaged(jpeg, "the frame header has the wrong length");
+  if (p[0] != 8)
+    return fmi_fail_byte(jpeg->env, FM_ERROR_UNSUPPORTED, jpeg->at,
+                         "a JPEG of %d bits a sample; save it with 8 bits, or as PNG", p[0]);
+  jpeg->progressive = marker == 0xC2;
+  jpeg->height = (int)fmi_be16(p + 1);
+  jpeg->width = (int)fmi_be16(p + 3);
+  if (jpeg->height == 0)
+    return fmi_fail_byte(jpeg->env, FM_ERROR_UNSUPPORTED, jpeg->at,
+                         "a JPEG that gives its height after the picture (DNL); save it again with any editor");
+  if (jpeg->width == 0) return fmi_jpeg_damaged(jpeg, "the picture is 0 pixels wide");
+  if ((size_t)jpeg->width > side || (size_t)jpeg->height > side)
+    return fmi_fail_byte(jpeg->env, FM_ERROR_LIMIT, jpeg->at, "%d x %d pixels, over the limit of %zu a side (fm_limits.image_side)",
+                         jpeg->width, jpeg->height, side);
+  if (p[5] != 1 && p[5] != 3 && p[5] != 4)
+    return fmi_fail_byte(jpeg->env, p[5] == 2 ? FM_ERROR_UNSUPPORTED : FM_ERROR_FORMAT, jpeg->at,
+                         "a JPEG of %d components; grey, colour and CMYK have 1, 3 and 4", p[5]);
+  jpeg->count = p[5];
+  if (!fmi_jpeg_read_components(jpeg, p + 6)) return false;
+  fmi_jpeg_measure(jpeg);
+  if ((uint64_t)(jpeg->size - jpeg->at) * 8 < jpeg->blocks * (jpeg->progressive ? 1 : 2))
+    return fmi_jpeg_damaged(jpeg, "%d x %d pixels cannot be in the %zu bytes that follow; the file is cut off or damaged",
+                            jpeg->width, jpeg->height, jpeg->size - jpeg->at);
+  return true;
+}
+
+/* The memory that the first scan shows to be needed: rows of samples always, all coefficients if more scans follow. */
+FMI_FN bool fmi_jpeg_allocate(fmi_jpeg *jpeg, fmi_pool *pixels) {
+  fm_image *out = jpeg->out;
+  out->width = jpeg->width;
+  out->height = jpeg->height;
+  out->channels = jpeg->count == 1 ? 1 : 3;
+  out->pixels = (uint8_t *)fmi_alloc(jpeg->env, pixels, fmi_mul_size((size_t)out->width, (size_t)out->height),
+                                     (size_t)out->channels);
+  if (!out->pixels) return false;
+  for (int i = 0; i < jpeg->count; i++) {
+    fmi_jpeg_component *c = &jpeg->component[i];
+    c->stride = (size_t)c->row_blocks * 8;
+    c->ring = c->v * 16;
+    c->samples = (uint8_t *)fmi_alloc(jpeg->env, &jpeg->pool, c->stride, (size_t)c->ring);
+    c->line = (uint8_t *)fmi_alloc(jpeg->env, &jpeg->pool, (size_t)jpeg->mcus_x * (size_t)jpeg->h_max, 8);
+    if (!c->samples || !c->line) return false;
+    if (!jpeg->stored) continue;
+    size_t blocks = fmi_mul_size((size_t)c->row_blocks, (size_t)jpeg->mcus_y * (size_t)c->v);
+    c->coefficients = (int16_t *)fmi_alloc_zero(jpeg->env, &jpeg->pool, blocks, 64 * sizeof(int16_t));
+    if (!c->coefficients) return false;
+  }
+  return true;
+}
+
+/* ---- scans ---- */
+
+FMI_FN bool fmi_jpeg_bad_entropy(fmi_jpeg *jpeg) {
+  jpeg->at = (size_t)(jpeg->bits.next - jpeg->data);
+  if (jpeg->bits.next == jpeg->bits.end || jpeg->bits.invented > jpeg->bits.count)
+    return fmi_jpeg_damaged(jpeg, "the picture's data ends before the picture does, in scan %d; the file was cut off, copy "
+                            "or export it again", jpeg->scans);
+  return fmi_jpeg_damaged(jpeg, "the picture's data is damaged in scan %d; copy or export it again", jpeg->scans);
+}
+
+FMI_FN void fmi_jpeg_start_bits(fmi_jpeg *jpeg, const uint8_t *next) {
+  memset(&jpeg->bits, 0, sizeof jpeg->bits);
+  jpeg->bits.next = next;
+  jpeg->bits.end = jpeg->data + jpeg->size;
+  jpeg->end_run = 0;
+  jpeg->restart_in = jpeg->restart_interval;
+  for (int i = 0; i < jpeg->scan_count; i++) jpeg->scan[i]->dc = 0;
+}
+
+/* The marker that ends entropy-coded data, from `next` on: its second byte, or NULL. */
+FMI_FN const uint8_t *fmi_jpeg_find_marker(const uint8_t *next, const uint8_t *end) {
+  for (; end - next > 1; next++)
+    if (next[0] == 0xFF && next[1] != 0 && next[1] != 0xFF) return next + 1;
+  return NULL;
+}
+
+/* Before each MCU: at the end of a restart interval the expected marker must follow. */
+FMI_FN bool fmi_jpeg_restart(fmi_jpeg *jpeg) {
+  if (!jpeg->restart_interval) return true;
+  if (jpeg->restart_in == 0) {
+    const uint8_t *marker = fmi_jpeg_find_marker(jpeg->bits.next, jpeg->bits.end);
+    if (!marker || *marker != 0xD0 + jpeg->restart_number || jpeg->bits.invented > jpeg->bits.count)
+      return fmi_jpeg_bad_entropy(jpeg);
+    jpeg->restart_number = (jpeg->restart_number + 1) & 7;
+    fmi_jpeg_start_bits(jpeg, marker + 1);
+  }
+  jpeg->restart_in--;
+  return true;
+}
+
+/* One interleaved MCU row, straight to samples. */
+FMI_FN bool fmi_jpeg_decode_row(fmi_jpeg *jpeg, int m) {
+  for (int x = 0; x < jpeg->mcus_x; x++) {
+    if (!fmi_jpeg_restart(jpeg)) return false;
+    for (int i = 0; i < jpeg->scan_count; i++) {
+      fmi_jpeg_component *c = jpeg->scan[i];
+      uint8_t *corner = c->samples + (size_t)((m & 1) * c->v * 8) * c->stride + (size_t)(x * c->h) * 8;
+      for (int k = 0; k < c->h * c->v; k++) {
+        int16_t block[64];
+        int last = 0;
+        memset(block, 0, sizeof block);
+        if (!fmi_jpeg_block(&jpeg->bits, c, c->quant, block, &last)) return fmi_jpeg_bad_entropy(jpeg);
+        fmi_jpeg_samples(corner + (size_t)(k / c->h * 8) * c->stride + (size_t)(k % c->h) * 8, c->stride, block, last);
+      }
+    }
+  }
+  return jpeg->bits.invented <= jpeg->bits.count || fmi_jpeg_bad_entropy(jpeg);
+}
+
+/* One block of a scan into the stored coefficients. */
+FMI_FN bool fmi_jpeg_store_block(fmi_jpeg *jpeg, fmi_jpeg_component *c, int x, int y) {
+  static const uint16_t ones[64] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  int16_t *block = c->coefficients + ((size_t)y * (size_t)c->row_blocks + (size_t)x) * 64;
+  int last = 0;
+  if (!jpeg->progressive) return fmi_jpeg_block(&jpeg->bits, c, ones, block, &last);
+  if (jpeg->first == 0) return fmi_jpeg_dc_scan(jpeg, c, block);
+  return jpeg->high == 0 ? fmi_jpeg_ac_scan(jpeg, c, block) : fmi_jpeg_ac_refining_scan(jpeg, c, block);
+}
+
+FMI_FN bool fmi_jpeg_store_mcu(fmi_jpeg *jpeg, int x, int y) {
+  if (jpeg->scan_count == 1) return fmi_jpeg_store_block(jpeg, jpeg->scan[0], x, y);
+  for (int i = 0; i < jpeg->scan_count; i++) {
+    fmi_jpeg_component *c = jpeg->scan[i];
+    for (int k = 0; k < c->h * c->v; k++)
+      if (!fmi_jpeg_store_block(jpeg, c, x * c->h + k % c->h, y * c->v + k / c->h)) return false;
+  }
+  return true;
+}
+
+/* A scan of one component alone has only the blocks that the picture needs, row by row; otherwise whole MCUs (A.2). */
+FMI_FN bool fmi_jpeg_store_scan(fmi_jpeg *jpeg) {
+  bool alone = jpeg->scan_count == 1;
+  int columns = alone ? jpeg->scan[0]->blocks_x : jpeg->mcus_x, rows = alone ? jpeg->scan[0]->blocks_y : jpeg->mcus_y;
+  for (int y = 0; y < rows; y++) {
+    for (int x = 0; x < columns; x++) {
+      if (!fmi_jpeg_restart(jpeg)) return false;
+      if (!fmi_jpeg_store_mcu(jpeg, x, y)) return fmi_jpeg_bad_entropy(jpeg);
+    }
+    if (jpeg->bits.invented > jpeg->bits.count) return fmi_jpeg_bad_entropy(jpeg);
+  }
+  return true;
+}
+
+/* Stored coefficients to samples, one row of MCUs. */
+FMI_FN void fmi_jpeg_row_samples(fmi_jpeg_component *c, int m) {
+  for (int y = m * c->v; y < (m + 1) * c->v; y++) {
+    const int16_t *in = c->coefficients + (size_t)y * (size_t)c->row_blocks * 64;
+    uint8_t *out = c->samples + (size_t)(y * 8 % c->ring) * c->stride;
+    for (int x = 0; x < c->blocks_x; x++, in += 64, out += 8) {
+      int16_t block[64];
+      int any = 0;
+      for (int i = 0; i < 64; i++) block[i] = (int16_t)(in[i] * c->quant[i]);
+      for (int i = 1; i < 64; i++) any |= block[i];
+      fmi_jpeg_samples(out, c->stride, block, any ? 63 : 0);
+    }
+  }
+}
+
+/* Marks what the scan gives; each bit of each coefficient comes once, upper bits first, the DC coefficient before the others. */
+FMI_FN bool fmi_jpeg_check_progress(fmi_jpeg *jpeg) {
+  bool dc = jpeg->first == 0;
+  if (jpeg->first > jpeg->last || jpeg->last > 63 || jpeg->low > 13 || (jpeg->high && jpeg->high != jpeg->low + 1) ||
+      (jpeg->progressive && (dc ? jpeg->last != 0 : jpeg->scan_count != 1)))
+    return fmi_jpeg_damaged(jpeg, "scan %d says that it has coefficients %d to %d and bits %d to %d, which cannot be", jpeg->scans,
+                            jpeg->first, jpeg->last, jpeg->high, jpeg->low);
+  for (int i = 0; i < jpeg->scan_count; i++) {
+    int8_t *known = jpeg->scan[i]->known;
+    for (int k = jpeg->first; k <= jpeg->last; k++) {
+      if (known[k] != (jpeg->high ? jpeg->high : 64) || (!dc && known[0] == 64))
+        return fmi_jpeg_damaged(jpeg, "scan %d repeats an earlier one, or comes before one that it refines", jpeg->scans);
+      known[k] = (int8_t)jpeg->low;
+    }
+  }
+  return true;
+}
+
+/* Takes over a component's tables for this scan. */
+FMI_FN bool fmi_jpeg_take_tables(fmi_jpeg *jpeg, fmi_jpeg_component *c, int dc, int ac) {
+  bool needs_dc = jpeg->first == 0 && jpeg->high == 0, needs_ac = jpeg->last > 0;
+  c->dc_table = &jpeg->tables[dc & 3];
+  c->ac_table = &jpeg->tables[4 + (ac & 3)];
+  if (dc > 3 || ac > 3 || (needs_dc && !c->dc_table->defined) || (needs_ac && !c->ac_table->defined))
+    return fmi_jpeg_damaged(jpeg, "scan %d uses a Huffman table that the file does not define (Motion JPEG frames leave them "
+                            "out); save the picture again with any editor",
+                            jpeg->scans);
+  if (c->latched) return true;
+  if (!jpeg->quant_defined[c->table]) return fmi_jpeg_damaged(jpeg, "quantisation table %d is used, but not defined", c->table);
+  memcpy(c->quant, jpeg->quant[c->table], sizeof c->quant);
+  c->latched = true;
+  return true;
+}
+
+/* A scan header (B.2.3). */
+FMI_FN bool fmi_jpeg_read_scan(fmi_jpeg *jpeg, const uint8_t *p, size_t size) {
+  if (!jpeg->count) return fmi_jpeg_damaged(jpeg, "a scan comes before the frame header");
+  jpeg->scans++;
+  jpeg->scan_count = size ? p[0] : 0;
+  if (jpeg->scan_count < 1 || jpeg->scan_count > jpeg->count || size != 4 + 2 * (size_t)p[0])
+    return fmi_jpeg_damaged(jpeg, "the header of scan %d names %d of %d components, or has the wrong length", jpeg->scans,
+                            jpeg->scan_count, jpeg->count);
+  const uint8_t *band = p + 1 + 2 * jpeg->scan_count;
+  jpeg->first = jpeg->progressive ? band[0] : 0;
+  jpeg->last = jpeg->progressive ? band[1] : 63;
+  jpeg->high = jpeg->progressive ? band[2] >> 4 : 0;
+  jpeg->low = jpeg->progressive ? band[2] & 15 : 0;
+  int mcu_blocks = 0;
+  for (int i = 0; i < jpeg->scan_count; i++) {
+    int id = p[1 + 2 * i], tables = p[2 + 2 * i], index = 0;
+    while (index < jpeg->count && jpeg->component[index].id != id) index++;
+    if (index == jpeg->count)
+      return fmi_jpeg_damaged(jpeg, "scan %d names component %d, which the picture does not have", jpeg->scans, id);
+    jpeg->scan[i] = &jpeg->component[index];
+    mcu_blocks += jpeg->scan[i]->h * jpeg->scan[i]->v;
+    jpeg->work += (uint64_t)jpeg->scan[i]->blocks_x * (uint64_t)jpeg->scan[i]->blocks_y;
+    if (!fmi_jpeg_take_tables(jpeg, jpeg->scan[i], tables >> 4, tables & 15)) return false;
+  }
+  if (jpeg->scan_count > 1 && mcu_blocks > 10)
+    return fmi_jpeg_damaged(jpeg, "scan %d has %d blocks in a unit; at most 10 are possible", jpeg->scans, mcu_blocks);
+  return fmi_jpeg_check_progress(jpeg);
+}
+
+/* Progressive files of real programs have about 10 scans; a hostile one must not make a big picture of thousands. */
+FMI_FN bool fmi_jpeg_check_work(fmi_jpeg *jpeg) {
+  enum { SCANS = 500, PASSES = 64, SMALL = 1 << 20 };
+  if (jpeg->scans <= SCANS && jpeg->work <= SMALL + PASSES * jpeg->blocks) return true;
+  return fmi_fail_byte(jpeg->env, FM_ERROR_LIMIT, jpeg->at, "a progressive JPEG with %d scans or more, which no program "
+                       "writes; save it again as baseline JPEG or PNG",
+                       jpeg->scans);
+}
+
+/* Header and data of a scan; jpeg->at goes to the marker after it. */
+FMI_FN bool fmi_jpeg_scan(fmi_jpeg *jpeg, fmi_pool *pixels, const uint8_t *p, size_t size) {
+  if (!fmi_jpeg_read_scan(jpeg, p, size) || !fmi_jpeg_check_work(jpeg)) return false;
+  if (jpeg->scans == 1) {
+    jpeg->stored = jpeg->progressive || jpeg->scan_count < jpeg->count;
+    fmi_jpeg_choose_colours(jpeg);
+    if (!fmi_jpeg_allocate(jpeg, pixels)) return false;
+  }
+  jpeg->restart_number = 0;
+  fmi_jpeg_start_bits(jpeg, p + size);
+  if (jpeg->stored) {
+    if (!fmi_jpeg_store_scan(jpeg)) return false;
+  } else {
+    for (int m = 0; m < jpeg->mcus_y; m++) {
+      if (!fmi_jpeg_decode_row(jpeg, m)) return false;
+      fmi_jpeg_emit(jpeg, m);
+    }
+    jpeg->finished = true;
+  }
+  jpeg->at = (size_t)(jpeg->bits.next - jpeg->data);
+  return true;
+}
+
+/* ---- segments ---- */
+
+FMI_FN bool fmi_jpeg_read_quant(fmi_jpeg *jpeg, const uint8_t *p, size_t size) {
+  while (size) {
+    int wide = p[0] >> 4, id = p[0] & 15;
+    size_t length = wide ? 129 : 65;
+    if (wide > 1 || id > 3 || size < length) return fmi_jpeg_damaged(jpeg, "a quantisation table is damaged");
+    for (int i = 0; i < 64; i++)
+      jpeg->quant[id][fmi_jpeg_zigzag[i]] = (uint16_t)(wide ? fmi_be16(p + 1 + 2 * i) : p[1 + i]);
+    jpeg->quant_defined[id] = true;
+    p += length;
+    size -= length;
+  }
+  return true;
+}
+
+FMI_FN bool fmi_jpeg_read_huffman(fmi_jpeg *jpeg, const uint8_t *p, size_t size) {
+  while (size) {
+    size_t count = 0;
+    if (size < 17 || p[0] >> 4 > 1 || (p[0] & 15) > 3) return fmi_jpeg_damaged(jpeg, "a Huffman table is damaged");
+    for (int i = 1; i <= 16; i++) count += p[i];
+    if (count > 256 || count > size - 17)
+      return fmi_jpeg_damaged(jpeg, "a Huffman table has %zu codes, more than there can be", count);
+    fmi_jpeg_huffman *table = &jpeg->tables[(p[0] >> 4) * 4 + (p[0] & 15)];
+    memcpy(table->symbols, p + 17, count);
+    for (size_t i = 0; i < count && p[0] < 16; i++)
+      if (table->symbols[i] > 15) return fmi_jpeg_damaged(jpeg, "a Huffman table has a DC size of %d bits", table->symbols[i]);
+    if (!fmi_jpeg_make_table(table, p + 1))
+      return fmi_jpeg_damaged(jpeg, "a Huffman table has more codes than their lengths allow");
+    p += 17 + count;
+    size -= 17 + count;
+  }
+  return true;
+}
+
+/* A colour profile's description says "sRGB" where it is one; pixels stay as they are in any case. */
+FMI_FN bool fmi_jpeg_check_profile(fmi_jpeg *jpeg, const uint8_t *p, size_t size) {
+  static const char ascii[4] = {'s', 'R', 'G', 'B'}, wide[7] = {'s', 0, 'R', 0, 'G', 0, 'B'};
+  if (size < 14 || memcmp(p, "ICC_PROFILE", 12) != 0 || p[12] != 1) return true; /* later parts hold no description */
+  for (size_t i = 14; i + 7 <= size; i++)
+    if (memcmp(p + i, ascii, 4) == 0 || memcmp(p + i, wide, 7) == 0) return true;
+  const char *name = jpeg->env->file ? jpeg->env->file : "";
+  return fmi_warn(jpeg->env, "%s%sthe JPEG's colour profile is not sRGB; its colours are taken as if they were: convert it to sRGB",
+                  name, name[0] ? ": " : "");
+}
+
+FMI_FN bool fmi_jpeg_unsupported(fmi_jpeg *jpeg, int marker) {
+  const char *kind = "a hierarchical JPEG";
+  if (marker == 0xC3 || marker == 0xF7) kind = "a lossless JPEG";
+  else if (marker >= 0xC9 && marker <= 0xCF) kind = "a JPEG with arithmetic coding";
+  return fmi_fail_byte(jpeg->env, FM_ERROR_UNSUPPORTED, jpeg->at,
+                       "%s, which hardly any program reads; save it as baseline JPEG or PNG", kind);
+}
+
+FMI_FN bool fmi_jpeg_segment(fmi_jpeg *jpeg, fmi_pool *pixels, int marker, const uint8_t *p, size_t size) {
+  switch (marker) {
+    case 0xC0: case 0xC1: case 0xC2: return fmi_jpeg_read_frame(jpeg, marker, p, size);
+    case 0xC3: case 0xC5: case 0xC6: case 0xC7: case 0xC9: case 0xCA: case 0xCB: case 0xCC: case 0xCD: case 0xCE: case 0xCF:
+    case 0xDE: case 0xDF: case 0xF7: return fmi_jpeg_unsupported(jpeg, marker);
+    case 0xC4: return fmi_jpeg_read_huffman(jpeg, p, size);
+    case 0xDB: return fmi_jpeg_read_quant(jpeg, p, size);
+    case 0xDD:
+      if (size != 2) return fmi_jpeg_damaged(jpeg, "the restart interval has the wrong length");
+      jpeg->restart_interval = (int)fmi_be16(p);
+      return true;
+    case 0xDA: return fmi_jpeg_scan(jpeg, pixels, p, size);
+    case 0xE0: jpeg->jfif = jpeg->jfif || (size >= 5 && memcmp(p, "JFIF", 5) == 0); return true;
+    case 0xE2: return fmi_jpeg_check_profile(jpeg, p, size);
+    case 0xEE:
+      if (size >= 12 && memcmp(p, "Adobe", 5) == 0) jpeg->adobe = true, jpeg->transform = p[11];
+      return true;
+    default: return true;
+  }
+}
+
+/* Marker after marker, to the picture's end or the file's. Bytes between segments are passed over, as every reader does. */
+FMI_FN bool fmi_jpeg_segments(fmi_jpeg *jpeg, fmi_pool *pixels) {
+  jpeg->at = 2;
+  while (!jpeg->finished) {
+    const uint8_t *end = jpeg->data + jpeg->size, *p = fmi_jpeg_find_marker(jpeg->data + jpeg->at, end);
+    if (!p || *p == 0xD9) break;
+    int marker = *p++;
+    jpeg->at = (size_t)(p - jpeg->data);
+    if (marker == 0x01 || (marker >= 0xD0 && marker <= 0xD8)) continue; /* these stand alone */
+    size_t left = (size_t)(end - p), length = left < 2 ? 0 : fmi_be16(p);
+    if (length < 2 || length > left)
+      return fmi_jpeg_damaged(jpeg, "segment %02x has %zu bytes, which is not possible here; the file is damaged or cut off",
+                              (unsigned)marker, length);
+    if (!fmi_jpeg_segment(jpeg, pixels, marker, p + 2, length - 2)) return false;
+    if (marker != 0xDA) jpeg->at += length;
+  }
+  return true;
+}
+
+/* All scans of a stored picture are there: was it all, and what does it look like? */
+FMI_FN bool fmi_jpeg_finish(fmi_jpeg *jpeg) {
+  bool ended = jpeg->size - jpeg->at > 1 && fmi_jpeg_find_marker(jpeg->data + jpeg->at, jpeg->data + jpeg->size) != NULL;
+  if (!jpeg->scans)
+    return fmi_jpeg_damaged(jpeg, "the file ends before its picture begins; it was cut off, copy or export it again");
+  for (int i = 0; i < jpeg->count; i++) {
+    const int8_t *known = jpeg->component[i].known;
+    for (int k = 0; k < 64; k++)
+      if (k == 0 ? known[k] == 64 : !ended && known[k] != 0)
+        return fmi_jpeg_damaged(jpeg, "the file ends after scan %d, before the picture is complete; it was cut off, copy or "
+                                "export it again", jpeg->scans);
+  }
+  for (int m = 0; m < jpeg->mcus_y; m++) {
+    for (int i = 0; i < jpeg->count; i++) fmi_jpeg_row_samples(&jpeg->component[i], m);
+    fmi_jpeg_emit(jpeg, m);
+  }
+  return true;
+}
+
+/* Pixels go to `pool`: 1 channel from grey, otherwise 3. EXIF orientation is ignored: texture coordinates mean stored pixels. */
+FMI_FN bool fmi_jpeg_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, size_t size, fm_image *out) {
+  fmi_pool own = {NULL};
+  memset(out, 0, sizeof *out);
+  if (!fmi_jpeg_is(data, size)) return fmi_fail(env, FM_ERROR_FORMAT, "does not begin as a JPEG does");
+  fmi_jpeg *jpeg = (fmi_jpeg *)fmi_alloc_zero(env, &own, 1, sizeof *jpeg);
+  bool ok = jpeg != NULL;
+  if (ok) {
+    jpeg->env = env;
+    jpeg->data = data;
+    jpeg->size = size;
+    jpeg->out = out;
+    jpeg->tables = (fmi_jpeg_huffman *)fmi_alloc_zero(env, &jpeg->pool, 8, sizeof *jpeg->tables);
+    ok = jpeg->tables && fmi_jpeg_segments(jpeg, pool) && (jpeg->finished || fmi_jpeg_finish(jpeg));
+    fmi_free_pool(env, &env->allocator, &jpeg->pool);
+  }
+  fmi_free_pool(env, &env->allocator, &own);
+  if (!ok && out->pixels) fmi_release(env, out->pixels);
+  if (!ok) memset(out, 0, sizeof *out);
+  return ok;
+}
+#endif /* FACEMORPH_NO_JPEG */
+
+/* ---- TGA (Truevision TGA File Format Specification 2.0) ----
+   True colour of 15, 16, 24 and 32 bits, grey, grey with alpha and colour-mapped pictures, plain or run-length coded, from every
+   corner. Alpha counts where the header gives it bits. Test: tests/test_tga_bmp.c */
+
+/* A sample of `max` + 1 levels as one of 256, rounded to nearest. */
+FMI_FN uint8_t fmi_scale_sample(uint32_t value, uint32_t max) {
+  if (max == 255) return (uint8_t)value;
+  return (uint8_t)(max ? ((uint64_t)value * 255 + max / 2) / max : 0);
+}
+
+/* Sizes are within the limit and the pixels can be in `bytes` bytes, each of which holds `most` pixels at most. */
+FMI_FN bool fmi_check_image_size(fmi_env *env, int64_t width, int64_t height, size_t bytes, int most) {
+  int64_t side = (int64_t)fmi_min_size(env->limits.image_side, INT_MAX);
+  if (width < 1 || height < 1)
+    return fmi_fail(env, FM_ERROR_FORMAT, "the picture has no pixels: its width or height is not above 0");
+  if (width > side || height > side)
+    return fmi_fail(env, FM_ERROR_LIMIT, "%llu x %llu pixels, over the limit of %llu a side (fm_limits.image_side)",
+                    (unsigned long long)width, (unsigned long long)height, (unsigned long long)side);
+  if ((uint64_t)width * (uint64_t)height <= (uint64_t)bytes * (uint64_t)most) return true;
+  return fmi_fail(env, FM_ERROR_FORMAT, "%llu x %llu pixels cannot be in the %zu bytes of the file; it is cut off or damaged",
+                  (unsigned long long)width, (unsigned long long)height, bytes);
+}
+FMI_FN bool fmi_alloc_image(fmi_env *env, fmi_pool *pool, fm_image *out, int width, int height, int channels) {
+  out->width = width;
+  out->height = height;
+  out->channels = channels;
+  out->pixels = (uint8_t *)fmi_alloc(env, pool, fmi_mul_size((size_t)width, (size_t)height), (size_t)channels);
+  return out->pixels != NULL;
+}
+
+typedef struct fmi_tga {
+  fmi_env *env;
+  const uint8_t *data;
+  size_t size, at;                  /* at: the next byte of the pixels */
+  int kind;                         /* 1 colour-mapped, 2 true colour, 3 grey */
+  int bits, bytes;                  /* of a stored pixel */
+  bool packed, from_right, from_top, alpha;
+  int channels;
+  uint8_t *map;                     /* the colour map's entries in `channels` samples each */
+  size_t map_first, map_count;
+} fmi_tga;
+
+/* Is the header one that a TGA file can have? There is no signature at the beginning, so every field must make sense. */
+FMI_FN bool fmi_tga_is(const uint8_t *data, size_t size) {
+  if (size < 18 || data[1] > 1 || (data[17] & 0xC0)) return false;
+  int kind = data[2] & 7, bits = data[16], map_bits = data[7], attributes = data[17] & 15;
+  if ((data[2] & ~11) || kind < 1 || kind > 3) return false;
+  if (fmi_le16(data + 12) == 0 || fmi_le16(data + 14) == 0) return false;
+  if (data[1] && map_bits != 15 && map_bits != 16 && map_bits != 24 && map_bits != 32) return false;
+  if (!data[1] && kind == 1) return false;
+  if (attributes > 8) return false;
+  if (kind == 2) return bits == 15 || bits == 16 || bits == 24 || bits == 32;
+  return bits == 8 || bits == 16;
+}
+
+/* A colour of 15 to 32 bits: blue first. */
+FMI_FN void fmi_tga_colour(uint8_t *out, const uint8_t *in, int bits, bool alpha) {
+  if (bits > 16) {
+    out[0] = in[2];
+    out[1] = in[1];
+    out[2] = in[0];
+    if (alpha) out[3] = bits == 32 ? in[3] : 255;
+    return;
+  }
+  uint32_t value = fmi_le16(in);
+  for (int i = 0; i < 3; i++) out[i] = fmi_scale_sample(value >> (10 - 5 * i) & 31, 31);
+  if (alpha) out[3] = value >> 15 ? 255 : 0;
+}
+
+/* One stored pixel. False: it names a colour that the map does not have. */
+FMI_FN bool fmi_tga_pixel(const fmi_tga *tga, uint8_t *out, const uint8_t *in) {
+  if (tga->kind == 1) {
+    size_t index = tga->bytes == 1 ? in[0] : fmi_le16(in);
+    if (index < tga->map_first || index - tga->map_first >= tga->map_count) return false;
+    memcpy(out, tga->map + (index - tga->map_first) * (size_t)tga->channels, (size_t)tga->channels);
+  } else if (tga->kind == 2) fmi_tga_colour(out, in, tga->bits, tga->alpha);
+  else memcpy(out, in, (size_t)tga->channels);
+  return true;
+}
+
+FMI_FN bool fmi_tga_header(fmi_tga *tga, fmi_pool *temp) {
+  const uint8_t *data = tga->data;
+  int map_bits = data[7], attributes = data[17] & 15;
+  size_t map_entry = (size_t)(map_bits + 7) / 8;
+  tga->kind = data[2] & 7;
+  tga->packed = (data[2] & 8) != 0;
+  tga->bits = data[16];
+  tga->bytes = (tga->bits + 7) / 8;
+  tga->from_right = (data[17] & 16) != 0;
+  tga->from_top = (data[17] & 32) != 0;
+  tga->alpha = attributes && (tga->kind == 1 ? map_bits == 16 || map_bits == 32 : tga->bits == 16 || tga->bits == 32);
+  tga->channels = tga->kind == 3 ? tga->bytes : tga->alpha ? 4 : 3;
+  tga->at = 18 + (size_t)data[0];
+  if (!data[1]) return true;
+  tga->map_first = fmi_le16(data + 3);
+  tga->map_count = fmi_le16(data + 5);
+  if (tga->at > tga->size || tga->map_count * map_entry > tga->size - tga->at)
+    return fmi_fail_byte(tga->env, FM_ERROR_FORMAT, tga->at,
+                         "the file ends within its colour map; it was cut off, copy or export it again");
+  if (tga->kind == 1) {
+    tga->map = (uint8_t *)fmi_alloc(tga->env, temp, tga->map_count, (size_t)tga->channels);
+    if (!tga->map) return false;
+    for (size_t i = 0; i < tga->map_count; i++)
+      fmi_tga_colour(tga->map + i * (size_t)tga->channels, data + tga->at + i * map_entry, map_bits, tga->alpha);
+  }
+  tga->at += tga->map_count * map_entry;
+  return true;
+}
+
+/* All pixels in the file's order. A packet may go on in the next row. */
+FMI_FN bool fmi_tga_pixels(fmi_tga *tga, uint8_t *out, size_t count) {
+  size_t bytes = (size_t)tga->bytes, channels = (size_t)tga->channels;
+  while (count) {
+    size_t n = count;
+    bool repeat = false;
+    if (tga->packed && tga->at < tga->size) {
+      repeat = tga->data[tga->at] >= 128;
+      n = fmi_min_size(count, (size_t)(tga->data[tga->at++] & 127) + 1);
+    }
+    if (tga->at > tga->size || (repeat ? 1 : n) > (tga->size - tga->at) / bytes)
+      return fmi_fail_byte(tga->env, FM_ERROR_FORMAT, tga->size,
+                           "the file ends %zu pixels before the picture does; it was cut off, copy or export it again", count);
+    for (size_t i = 0; i < n; i++, out += channels) {
+      const uint8_t *in = tga->data + tga->at + (repeat ? 0 : i * bytes);
+      if (!fmi_tga_pixel(tga, out, in))
+        return fmi_fail_byte(tga->env, FM_ERROR_FORMAT, tga->at,
+                             "a pixel has a colour that is not among the colour map's %zu; export the picture again",
+                             tga->map_count);
+    }
+    tga->at += repeat ? bytes : n * bytes;
+    count -= n;
+  }
+  return true;
+}
+
+FMI_FN void fmi_swap_bytes(uint8_t *a, uint8_t *b, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    uint8_t byte = a[i];
+    a[i] = b[i];
+    b[i] = byte;
+  }
+}
+FMI_FN void fmi_flip_rows(fm_image *image) {
+  size_t row = (size_t)image->width * (size_t)image->channels;
+  for (int y = 0; y < image->height / 2; y++)
+    fmi_swap_bytes(image->pixels + (size_t)y * row, image->pixels + (size_t)(image->height - 1 - y) * row, row);
+}
+FMI_FN void fmi_mirror_rows(fm_image *image) {
+  size_t channels = (size_t)image->channels, row = (size_t)image->width * channels;
+  for (int y = 0; y < image->height; y++)
+    for (int x = 0; x < image->width / 2; x++) {
+      uint8_t *pixels = image->pixels + (size_t)y * row;
+      fmi_swap_bytes(pixels + (size_t)x * channels, pixels + (size_t)(image->width - 1 - x) * channels, channels);
+    }
+}
+
+/* Pixels go to `pool`: 1 to 4 channels as in the file. */
+FMI_FN bool fmi_tga_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, size_t size, fm_image *out) {
+  fmi_tga tga;
+  fmi_pool temp = {NULL};
+  memset(&tga, 0, sizeof tga);
+  memset(out, 0, sizeof *out);
+  if (!fmi_tga_is(data, size)) return fmi_fail(env, FM_ERROR_FORMAT, "does not begin as a TGA picture does");
+  tga.env = env;
+  tga.data = data;
+  tga.size = size;
+  int width = (int)fmi_le16(data + 12), height = (int)fmi_le16(data + 14);
+  bool ok = fmi_check_image_size(env, width, height, size, data[2] & 8 ? 128 : 1) && fmi_tga_header(&tga, &temp) &&
+            fmi_alloc_image(env, pool, out, width, height, tga.channels) &&
+            fmi_tga_pixels(&tga, out->pixels, (size_t)width * (size_t)height);
+  fmi_free_pool(env, &env->allocator, &temp);
+  if (ok && !tga.from_top) fmi_flip_rows(out);
+  if (ok && tga.from_right) fmi_mirror_rows(out);
+  if (!ok) {
+    fmi_release(env, out->pixels);
+    memset(out, 0, sizeof *out);
+  }
+  return ok;
+}
+
+/* ---- BMP (Microsoft's BITMAPFILEHEADER and its info headers; OS/2's) ----
+   1, 2, 4, 8, 16, 24 and 32 bits, RLE4, RLE8, bit fields; every header from 12 to 124 bytes; from the bottom or from the top. */
+
+typedef struct fmi_bmp {
+  fmi_env *env;
+  const uint8_t *data;
+  size_t size;
+  size_t at;                        /* of the pixels */
+  int width, height, bits, channels;
+  bool from_top;
+  uint32_t compression;             /* 0 none, 1 RLE8, 2 RLE4, 3 bit fields, 6 bit fields with alpha */
+  uint32_t most[4];                 /* of red, green, blue and alpha: the highest value; alpha's is 0 without alpha */
+  int shift[4];                     /* how far above bit 0 it is */
+  size_t palette, entry, colours;   /* where it is, bytes of an entry, how many */
+} fmi_bmp;
+
+FMI_FN bool fmi_bmp_is(const uint8_t *data, size_t size) {
+  if (size < 18 || data[0] != 'B' || data[1] != 'M') return false;
+  switch (fmi_le32(data + 14)) {
+    case 12: case 16: case 40: case 52: case 56: case 64: case 108: case 124: return true;
+    default: return false;
+  }
+}
+
+FMI_FN bool fmi_bmp_cut_off(fmi_bmp *bmp) {
+  return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, bmp->size,
+                       "the file ends before its picture does; it was cut off, copy or export it again");
+}
+
+/* Where the samples are in a pixel of 16 or 32 bits: bits 10, 5 and 0 or 16, 8 and 0, unless masks say something else. They stand
+   in the header or, behind one of 40 bytes, at the same place. */
+FMI_FN bool fmi_bmp_fields(fmi_bmp *bmp, size_t header) {
+  bool given = bmp->compression == 3 || bmp->compression == 6;
+  int count = given && (bmp->compression == 6 || header >= 56) ? 4 : 3, size = bmp->bits == 32 ? 8 : 5;
+  if (given && bmp->size < 54 + 4 * (size_t)count) return fmi_bmp_cut_off(bmp);
+  for (int i = 0; i < count; i++) {
+    uint32_t mask = given ? fmi_le32(bmp->data + 54 + 4 * i) : ((1u << size) - 1) << ((2 - i) * size);
+    if (mask & (mask + (mask & (0u - mask))))
+      return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, 54 + 4 * (uint64_t)i,
+                           "a bit field of a colour has gaps; export the picture again");
+    while (mask && !(mask & 1)) mask >>= 1, bmp->shift[i]++;
+    bmp->most[i] = mask;
+  }
+  return true;
+}
+
+/* Do compression, bits and direction go together? */
+FMI_FN bool fmi_bmp_check(fmi_bmp *bmp, size_t header) {
+  static const uint8_t run_bits[7] = {0, 8, 4, 0, 0, 0, 0};
+  uint32_t kind = bmp->compression;
+  if (kind == 4 || kind == 5 || kind > 6 || (header == 64 && kind > 2))
+    return fmi_fail_byte(bmp->env, FM_ERROR_UNSUPPORTED, 30,
+                         "a BMP of compression %u, which is not read; save it without compression, or as PNG", kind);
+  bool wrong = false;
+  switch (bmp->bits) {
+    case 1: case 2: case 4: case 8: wrong = kind != 0 && (run_bits[kind] != bmp->bits || bmp->from_top); break;
+    case 16: case 32: wrong = run_bits[kind] != 0; break;
+    case 24: wrong = kind != 0; break;
+    default: return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, 28, "%d bits a pixel; BMP has 1, 2, 4, 8, 16, 24 or 32", bmp->bits);
+  }
+  if (wrong)
+    return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, 28, "%d bits a pixel do not go with compression %u; export the picture "
+                         "again", bmp->bits, kind);
+  return true;
+}
+
+/* Size, bits, compression, and what stands between the header and the pixels. */
+FMI_FN bool fmi_bmp_header(fmi_bmp *bmp) {
+  const uint8_t *data = bmp->data;
+  size_t header = fmi_le32(data + 14), end = 14 + header;
+  bool core = header == 12;
+  if (bmp->size < end) return fmi_bmp_cut_off(bmp);
+  int64_t width = core ? (int64_t)fmi_le16(data + 18) : (int64_t)(int32_t)fmi_le32(data + 18);
+  int64_t height = core ? (int64_t)fmi_le16(data + 20) : (int64_t)(int32_t)fmi_le32(data + 22);
+  bmp->bits = (int)fmi_le16(data + (core ? 24 : 28));
+  bmp->compression = header >= 40 ? fmi_le32(data + 30) : 0;
+  bmp->at = fmi_le32(data + 10);
+  bmp->from_top = height < 0;
+  if (height < 0) height = -height;
+  bool runs = bmp->compression == 1 || bmp->compression == 2;
+  if (!fmi_bmp_check(bmp, header) || !fmi_check_image_size(bmp->env, width, height, bmp->size, runs ? 255 : 8)) return false;
+  bmp->width = (int)width;
+  bmp->height = (int)height;
+  if (bmp->compression >= 3 && header == 40) end += bmp->compression == 6 ? 16 : 12;
+  if (bmp->at < end || bmp->at > bmp->size)
+    return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, 10, "the pixels should begin at byte %zu, which cannot be; the file is "
+                         "damaged or cut off", bmp->at);
+  if (bmp->bits <= 8) {
+    size_t most = (size_t)1 << bmp->bits, used = header >= 40 ? fmi_le32(data + 46) : 0;
+    bmp->palette = end;
+    bmp->entry = core ? 3 : 4;
+    bmp->colours = fmi_min_size(used ? fmi_min_size(used, most) : most, (bmp->at - end) / bmp->entry);
+  } else if (bmp->bits != 24 && !fmi_bmp_fields(bmp, header)) return false;
+  bmp->channels = bmp->most[3] ? 4 : 3;
+  return true;
+}
+
+FMI_FN bool fmi_bmp_colour(fmi_bmp *bmp, uint8_t *out, uint32_t index) {
+  if (index >= bmp->colours)
+    return fmi_fail(bmp->env, FM_ERROR_FORMAT, "a pixel has colour %u of a table of %zu; export the picture again", index,
+                    bmp->colours);
+  const uint8_t *colour = bmp->data + bmp->palette + index * bmp->entry;
+  out[0] = colour[2];
+  out[1] = colour[1];
+  out[2] = colour[0];
+  return true;
+}
+
+FMI_FN bool fmi_bmp_row(fmi_bmp *bmp, uint8_t *out, const uint8_t *in) {
+  int channels = bmp->channels, bits = bmp->bits;
+  for (int x = 0; x < bmp->width; x++, out += channels) {
+    if (bits <= 8) {
+      size_t bit = (size_t)x * (size_t)bits;
+      if (!fmi_bmp_colour(bmp, out, (uint32_t)in[bit / 8] >> (8 - bits - (int)(bit % 8)) & ((1u << bits) - 1))) return false;
+    } else if (bits == 24) {
+      for (int i = 0; i < 3; i++) out[i] = in[3 * x + 2 - i];
+    } else {
+      uint32_t value = bits == 16 ? fmi_le16(in + 2 * x) : fmi_le32(in + 4 * x);
+      for (int i = 0; i < channels; i++) out[i] = fmi_scale_sample(value >> bmp->shift[i] & bmp->most[i], bmp->most[i]);
+    }
+  }
+  return true;
+}
+
+FMI_FN bool fmi_bmp_rows(fmi_bmp *bmp, fm_image *out) {
+  size_t row = fmi_add_size(fmi_mul_size((size_t)bmp->width, (size_t)bmp->bits), 7) / 8, stride = (row + 3) & ~(size_t)3;
+  size_t out_row = (size_t)bmp->width * (size_t)bmp->channels;
+  size_t need = fmi_add_size(fmi_mul_size(stride, (size_t)(bmp->height - 1)), row); /* the last row's filling may be missing */
+  if (need > bmp->size - bmp->at) return fmi_bmp_cut_off(bmp);
+  for (int y = 0; y < bmp->height; y++)
+    if (!fmi_bmp_row(bmp, out->pixels + (size_t)y * out_row, bmp->data + bmp->at + (size_t)y * stride)) return false;
+  return true;
+}
+
+/* RLE4 and RLE8: pairs of a count and a value; count 0 is an escape: end of row, end of picture, a step, or that many plain pixels.
+   Pixels that are stepped over have colour 0. */
+FMI_FN bool fmi_bmp_runs(fmi_bmp *bmp, fm_image *out) {
+  size_t at = bmp->at, size = bmp->size;
+  int x = 0, y = 0;
+  for (size_t i = 0; i < (size_t)bmp->width * (size_t)bmp->height; i++)
+    if (!fmi_bmp_colour(bmp, out->pixels + 3 * i, 0)) return false;
+  while (y < bmp->height) {
+    if (size - at < 2) return (x == bmp->width && y == bmp->height - 1) || fmi_bmp_cut_off(bmp);
+    int count = bmp->data[at], value = bmp->data[at + 1];
+    const uint8_t *plain = bmp->data + at + 2;
+    at += 2;
+    if (count == 0 && value == 0) { x = 0; y++; continue; }
+    if (count == 0 && value == 1) break;
+    if (count == 0 && value == 2) {
+      if (size - at < 2) return fmi_bmp_cut_off(bmp);
+      x += plain[0];
+      y += plain[1];
+      at += 2;
+      if (x > bmp->width || y >= bmp->height)
+        return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, at, "a step leads out of the picture; export it again");
+      continue;
+    }
+    bool run = count > 0;
+    if (!run) {
+      count = value;
+      size_t bytes = ((size_t)(count * bmp->bits + 7) / 8 + 1) & ~(size_t)1;
+      if (bytes > size - at) return fmi_bmp_cut_off(bmp);
+      at += bytes;
+    }
+    if (count > bmp->width - x)
+      return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, at, "a run of pixels leaves its row; export the picture again");
+    uint8_t *pixel = out->pixels + ((size_t)y * (size_t)bmp->width + (size_t)x) * 3;
+    for (int i = 0; i < count; i++, pixel += 3) {
+      int byte = run ? value : plain[bmp->bits == 8 ? i : i / 2];
+      if (!fmi_bmp_colour(bmp, pixel, (uint32_t)(bmp->bits == 8 ? byte : i & 1 ? byte & 15 : byte >> 4))) return false;
+    }
+    x += count;
+  }
+  return true;
+}
+
+/* Pixels go to `pool`: 3 channels, or 4 where there is a bit field for alpha. */
+FMI_FN bool fmi_bmp_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, size_t size, fm_image *out) {
+  fmi_bmp bmp;
+  memset(&bmp, 0, sizeof bmp);
+  memset(out, 0, sizeof *out);
+  if (!fmi_bmp_is(data, size)) return fmi_fail(env, FM_ERROR_FORMAT, "does not begin as a BMP picture does");
+  bmp.env = env;
+  bmp.data = data;
+  bmp.size = size;
+  if (!fmi_bmp_header(&bmp) || !fmi_alloc_image(env, pool, out, bmp.width, bmp.height, bmp.channels)) return false;
+  bool runs = bmp.compression == 1 || bmp.compression == 2;
+  bool ok = runs ? fmi_bmp_runs(&bmp, out) : fmi_bmp_rows(&bmp, out);
+  if (ok && !bmp.from_top) fmi_flip_rows(out);
+  if (!ok) {
+    fmi_release(env, out->pixels);
+    memset(out, 0, sizeof *out);
+  }
+  return ok;
+}
+
+/* ---- any picture ----
+   Which kind of file is it, by content alone; and the one way in for pictures of every kind. Names of files are never looked at:
+   a JPEG called .png is common. Test: tests/test_images.c */
+
+typedef struct fmi_signature { size_t offset, length; const char *bytes; fm_format format; const char *name; } fmi_signature;
+
+/* Files that say what they are at a fixed place. Those of FM_FORMAT_UNKNOWN are not read, but called by their name. */
+FMI_FN const fmi_signature *fmi_find_signature(const uint8_t *data, size_t size) {
+  static const fmi_signature signatures[] = {
+    {0, 20, "Kaydara FBX Binary  ", FM_FORMAT_FBX, "FBX"},
+    {0, 8, "\x89PNG\r\n\x1A\n", FM_FORMAT_PNG, "PNG"},
+    {0, 3, "\xFF\xD8\xFF", FM_FORMAT_JPEG, "JPEG"},
+    {0, 4, "GIF8", FM_FORMAT_UNKNOWN, "GIF"},
+    {8, 4, "WEBP", FM_FORMAT_UNKNOWN, "WebP"},
+    {0, 4, "II*\0", FM_FORMAT_UNKNOWN, "TIFF"},
+    {0, 4, "MM\0*", FM_FORMAT_UNKNOWN, "TIFF"},
+    {0, 4, "II+\0", FM_FORMAT_UNKNOWN, "BigTIFF"},
+    {0, 4, "MM\0+", FM_FORMAT_UNKNOWN, "BigTIFF"},
+    {0, 4, "8BPS", FM_FORMAT_UNKNOWN, "Photoshop"},
+    {0, 4, "\x76\x2F\x31\x01", FM_FORMAT_UNKNOWN, "OpenEXR"},
+    {0, 10, "#?RADIANCE", FM_FORMAT_UNKNOWN, "Radiance HDR"},
+    {0, 6, "#?RGBE", FM_FORMAT_UNKNOWN, "Radiance HDR"},
+    {0, 4, "DDS ", FM_FORMAT_UNKNOWN, "DDS"},
+    {0, 5, "\xABKTX ", FM_FORMAT_UNKNOWN, "KTX"},
+    {4, 8, "jP  \r\n\x87\n", FM_FORMAT_UNKNOWN, "JPEG 2000"},
+    {0, 4, "\xFF\x4F\xFF\x51", FM_FORMAT_UNKNOWN, "JPEG 2000"},
+    {4, 8, "JXL \r\n\x87\n", FM_FORMAT_UNKNOWN, "JPEG XL"},
+    {0, 2, "\xFF\x0A", FM_FORMAT_UNKNOWN, "JPEG XL"},
+    {4, 7, "ftypavi", FM_FORMAT_UNKNOWN, "AVIF"},
+    {4, 7, "ftyphei", FM_FORMAT_UNKNOWN, "HEIC"},
+    {4, 8, "ftypmif1", FM_FORMAT_UNKNOWN, "HEIC or AVIF"},
+    {0, 4, "qoif", FM_FORMAT_UNKNOWN, "QOI"}};
+  for (size_t i = 0; i < FMI_COUNT(signatures); i++) {
+    const fmi_signature *s = &signatures[i];
+    if (size >= s->offset && size - s->offset >= s->length && memcmp(data + s->offset, s->bytes, s->length) == 0) return s;
+  }
+  return NULL;
+}
+
+/* Does a word of text, followed by a space or an end, stand at the beginning? */
+FMI_FN bool fmi_starts_word(const uint8_t *text, size_t size, const char *word) {
+  size_t n = strlen(word);
+  return size >= n && memcmp(text, word, n) == 0 && (size == n || text[n] <= ' ' || text[n] == '\\');
+}
+
+/* OBJ has no signature: its first line that is neither empty nor a comment begins with one of its keywords. Where all of the
+   text that we have is comments, that is good enough. */
+FMI_FN bool fmi_looks_like_obj(const uint8_t *text, size_t size) {
+  static const char *const words[] = {"v", "vt", "vn", "vp", "f", "fo", "o", "g", "s", "l", "p", "mtllib", "usemtl", "usemap",
+                                      "maplib", "cstype", "deg"};
+  bool comment = false;
+  size_t i = 0;
+  if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) i = 3;
+  while (i < size) {
+    while (i < size && (text[i] == ' ' || (text[i] >= '\t' && text[i] <= '\r'))) i++;
+    if (i == size) break;
+    if (text[i] != '#') {
+      for (size_t k = 0; k < FMI_COUNT(words); k++)
+        if (fmi_starts_word(text + i, size - i, words[k])) return true;
+      return false;
+    }
+    comment = true;
+    for (; i < size && text[i] != '\n' && text[i] != '\r'; i++)
+      if (text[i] == 0) return false;
+  }
+  return comment;
+}
+
+/* ASCII FBX begins with a comment like "; FBX 7.5.0 project file", or with its first record after comments of other kinds. */
+FMI_FN bool fmi_looks_like_ascii_fbx(const uint8_t *text, size_t size) {
+  static const char record[] = "FBXHeaderExtension:";
+  size_t length = sizeof record - 1;
+  if (size >= 5 && memcmp(text, "; FBX", 5) == 0) return true;
+  for (size_t i = 0; i + length <= size && text[i] != 0; i++)
+    if (text[i] == 'F' && memcmp(text + i, record, length) == 0) return true;
+  return false;
+}
+
+FM_API fm_format fm_identify(const void *data, size_t size) {
+  const uint8_t *bytes = (const uint8_t *)data;
+  if (!data) return FM_FORMAT_UNKNOWN;
+  const fmi_signature *signature = fmi_find_signature(bytes, size);
+  if (signature) return signature->format;
+  if (fmi_bmp_is(bytes, size)) return FM_FORMAT_BMP;
+  if (fmi_looks_like_ascii_fbx(bytes, fmi_min_size(size, 4096))) return FM_FORMAT_FBX_ASCII;
+  if (fmi_looks_like_obj(bytes, fmi_min_size(size, 4096))) return FM_FORMAT_OBJ;
+  return fmi_tga_is(bytes, size) ? FM_FORMAT_TGA : FM_FORMAT_UNKNOWN;
+}
+
+/* Why a file is not read as a picture. */
+FMI_FN bool fmi_refuse_image(fmi_env *env, const uint8_t *data, size_t size, fm_format format) {
+  const fmi_signature *signature = fmi_find_signature(data, size);
+  if (size == 0) return fmi_fail(env, FM_ERROR_FORMAT, "is empty; copy or export it again");
+  if (format == FM_FORMAT_FBX || format == FM_FORMAT_FBX_ASCII || format == FM_FORMAT_OBJ)
+    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a 3D model (%s) and not a picture", format == FM_FORMAT_OBJ ? "OBJ" : "FBX");
+  if (format != FM_FORMAT_UNKNOWN)
+    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a %s picture, and this build was made without them (FACEMORPH_NO_%s)",
+                    format == FM_FORMAT_PNG ? "PNG" : "JPEG", format == FM_FORMAT_PNG ? "PNG" : "JPEG");
+  if (signature)
+    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a %s picture, which is not read; convert it to PNG or JPEG", signature->name);
+  return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is no picture of a kind that is read (PNG, JPEG, TGA, BMP), or its beginning "
+                  "is damaged; convert it to PNG or JPEG");
+}
+
+/* One pixel to another number of channels: grey by Rec. 709's weights on the encoded values, missing alpha is opaque. */
+FMI_FN void fmi_convert_pixel(uint8_t *out, int channels, const uint8_t *in, int from) {
+  bool grey = from < 3;
+  uint8_t alpha = from == 2 ? in[1] : from == 4 ? in[3] : 255;
+  if (channels < 3) {
+    out[0] = grey ? in[0] : (uint8_t)((2126 * in[0] + 7152 * in[1] + 722 * in[2] + 5000) / 10000);
+    if (channels == 2) out[1] = alpha;
+    return;
+  }
+  for (int i = 0; i < 3; i++) out[i] = in[grey ? 0 : i];
+  if (channels == 4) out[3] = alpha;
+}
+
+FMI_FN bool fmi_convert_channels(fmi_env *env, fmi_pool *pool, fm_image *image, int channels) {
+  size_t count = (size_t)image->width * (size_t)image->height;
+  if (channels == 0 || channels == image->channels) return true;
+  uint8_t *pixels = (uint8_t *)fmi_alloc(env, pool, count, (size_t)channels);
+  if (!pixels) return false;
+  for (size_t i = 0; i < count; i++)
+    fmi_convert_pixel(pixels + i * (size_t)channels, channels, image->pixels + i * (size_t)image->channels, image->channels);
+  fmi_release(env, image->pixels);
+  image->pixels = pixels;
+  image->channels = channels;
+  return true;
+}
+
+/* A picture of any kind, its pixels in `pool`. channels: 0 as the file has it, 1 to 4 converted. *out is zero on failure. */
+FMI_FN bool fmi_decode_image(fmi_env *env, fmi_pool *pool, const uint8_t *data, size_t size, int channels, fm_image *out) {
+  fm_format format = fm_identify(data, size);
+  bool ok = false;
+  memset(out, 0, sizeof *out);
+  switch (format) {
+#ifndef FACEMORPH_NO_PNG
+    case FM_FORMAT_PNG: ok = fmi_png_decode(env, pool, data, size, out); break;
+#endif
+#ifndef FACEMORPH_NO_JPEG
+    case FM_FORMAT_JPEG: ok = fmi_jpeg_decode(env, pool, data, size, out); break;
+#endif
+    case FM_FORMAT_TGA: ok = fmi_tga_decode(env, pool, data, size, out); break;
+    case FM_FORMAT_BMP: ok = fmi_bmp_decode(env, pool, data, size, out); break;
+    default: fmi_refuse_image(env, data, size, format); break;
+  }
+  if (ok && !fmi_convert_channels(env, pool, out, channels)) {
+    fmi_release(env, out->pixels);
+    ok = false;
+  }
+  if (!ok) memset(out, 0, sizeof *out);
+  return ok;
+}
+
+/* ---- the public functions ---- */
+
+FMI_FN void fmi_begin_image(fmi_env *env, fm_image *out, const char *name, const fm_image_desc *desc, fm_error *error) {
+  fmi_begin(env, desc ? desc->common : NULL, error, desc && desc->name ? desc->name : name);
+  if (!out) fmi_fail(env, FM_ERROR_ARGUMENT, "out is NULL");
+  else memset(out, 0, sizeof *out);
+  if (desc && (desc->channels < 0 || desc->channels > 4)) fmi_fail(env, FM_ERROR_ARGUMENT,
+                                                                   "channels is %d; 0 to 4 are possible", desc->channels);
+}
+
+/* Decodes unless something failed before, tells the warnings to the log and gives the pixels to the image. */
+FMI_FN bool fmi_end_image(fmi_env *env, fm_image *out, const uint8_t *data, size_t size, const fm_image_desc *desc) {
+  fm_image image;
+  memset(&image, 0, sizeof image);
+  if (env->error->status == FM_OK && fmi_decode_image(env, &env->keep, data, size, desc ? desc->channels : 0, &image)) {
+    for (size_t i = 0; i < env->warning_count && env->common->log; i++)
+      env->common->log(env->common->log_user, FM_LOG_WARNING, env->warnings[i]);
+    image.owner = fmi_make_owner(env);
+  }
+  if (!fmi_end(env)) return false;
+  *out = image;
+  return true;
+}
+
+FM_API bool fm_load_image(fm_image *out, const void *data, size_t size, const fm_image_desc *desc, fm_error *error) {
+  fmi_env env;
+  fmi_begin_image(&env, out, NULL, desc, error);
+  if (!data && size) fmi_fail(&env, FM_ERROR_ARGUMENT, "data is NULL");
+  return fmi_end_image(&env, out, (const uint8_t *)data, size, desc);
+}
+
+FM_API bool fm_load_image_stream(fm_image *out, const fm_stream *stream, const fm_image_desc *desc, fm_error *error) {
+  fmi_env env;
+  uint8_t *data = NULL;
+  size_t size = 0;
+  fmi_begin_image(&env, out, NULL, desc, error);
+  if (!stream || !stream->read) fmi_fail(&env, FM_ERROR_ARGUMENT, "the stream cannot be read: it, or its read, is NULL");
+  if (env.error->status == FM_OK) fmi_read_all(&env, &env.temp, stream, &data, &size);
+  return fmi_end_image(&env, out, data, size, desc);
+}
+
+FM_API bool fm_load_image_file(fm_image *out, const char *path, const fm_image_desc *desc, fm_error *error) {
+  fmi_env env;
+  uint8_t *data = NULL;
+  size_t size = 0;
+  fmi_begin_image(&env, out, path, desc, error);
+  if (!path) fmi_fail(&env, FM_ERROR_ARGUMENT, "path is NULL");
+  if (env.error->status == FM_OK) fmi_read_file(&env, &env.temp, path, true, NULL, &data, &size);
+  return fmi_end_image(&env, out, data, size, desc);
+}
+
+FM_API void fm_free_image(fm_image *image) {
+  if (!image) return;
+  fmi_free_owner(image->owner);
+  memset(image, 0, sizeof *image);
+}
+
+/* ============================================================ [FM:materials] ========================================
+   What every mesh reader needs: textures found and decoded, the caller's selection of parts, triangles. A reader fills the arrays
+   of the mesh in env->keep and calls fmi_finish_mesh, which does the rest:
+
+     fmi_assembly a;
+     fmi_begin_mesh(&a, env, desc, mesh);      mesh: from fmi_new_mesh
+     positions, polygon_starts (also for no polygons at all), corners, uvs and corner_uvs (both or neither), polygon_materials
+     (NULL: all use material 0), materials, parts with their first_*, *_count (in file order, none overlapping) and stored_*
+     materials[m].texture = fmi_add_texture(&a, &source);     FM_NONE: failed, and recorded
+     return fmi_finish_mesh(&a);
+
+   Guarantees: a finished mesh has indices in range, finite floats, and n - 2 triangles for each polygon of n corners; a texture that
+   cannot be had is a warning, never a failure. Trusts: the ranges of the parts. Test: tests/test_materials.c */
+
+/* ---- names ---- */
+
+/* Texts to numbers. The texts are not copied. */
+typedef struct fmi_name_slot { const char *text; size_t size; uint32_t value; } fmi_name_slot;
+typedef struct fmi_names { fmi_name_slot *slots; size_t room, count; } fmi_names; /* room: 0 or a power of two */
+
+/* The slot of a text, or the empty one where it belongs (text NULL). FNV-1a, with its high bits folded in. */
+FMI_FN fmi_name_slot *fmi_name_place(const fmi_names *names, const char *text, size_t size) {
+  uint64_t hash = 0xCBF29CE484222325ull;
+  for (size_t i = 0; i < size; i++) hash = (hash ^ (uint8_t)text[i]) * 0x100000001B3ull;
+  size_t at = (size_t)(hash ^ hash >> 32) & (names->room - 1);
+  while (names->slots[at].text && (names->slots[at].size != size || memcmp(names->slots[at].text, text, size) != 0)) at = (at + 1) & (names->room - 1);
+  return &names->slots[at];
+}
+/* The slot of a text, made with value FM_NONE if it is new. NULL: no memory, recorded. */
+FMI_FN fmi_name_slot *fmi_find_name(fmi_env *env, fmi_names *names, const char *text, size_t size) {
+  if (2 * names->count >= names->room) {
+    fmi_names bigger = {NULL, 0, 0};
+    bigger.room = fmi_max_size(64, fmi_mul_size(names->room, 2));
+    bigger.count = names->count;
+    bigger.slots = (fmi_name_slot *)fmi_alloc_zero(env, &env->temp, bigger.room, sizeof *bigger.slots);
+    if (!bigger.slots) return NULL;
+    for (size_t i = 0; i < names->room; i++)
+      if (names->slots[i].text) *fmi_name_place(&bigger, names->slots[i].text, names->slots[i].size) = names->slots[i];
+    fmi_release(env, names->slots);
+    *names = bigger;
+  }
+  fmi_name_slot *slot = fmi_name_place(names, text, size);
+  if (!slot->text) {
+    slot->text = text;
+    slot->size = size;
+    slot->value = FM_NONE;
+    names->count++;
+  }
+  return slot;
+}
+
+/* ---- a mesh under way ---- */
+
+/* A texture as a mesh file names it. Texts need no 0 at their ends; all that is pointed to lives until fmi_finish_mesh. */
+typedef struct fmi_texture_source {
+  const char *path; size_t path_size;          /* as written; a relative one is looked for beside the mesh */
+  const char *other_path; size_t other_size;   /* a second one (FBX: the absolute file name), or NULL */
+  const uint8_t *content; size_t content_size; /* the file itself, embedded in the mesh file, or NULL */
+} fmi_texture_source;
+
+typedef struct fmi_assembly {
+  fmi_env *env;
+  const fm_load_desc *desc;    /* may be NULL */
+  fm_mesh *mesh;
+  fmi_texture_source *sources; /* of each texture */
+  size_t source_room, texture_room;
+  fmi_names paths, contents;   /* textures by their paths, by the addresses of their contents */
+} fmi_assembly;
+
+FMI_FN fm_mesh *fmi_new_mesh(fmi_env *env, const fm_load_desc *desc) {
+  const char *name = fmi_file_name(desc && desc->name ? desc->name : "mesh"), *dot = strrchr(name, '.');
+  fm_mesh *mesh = (fm_mesh *)fmi_alloc_zero(env, &env->keep, 1, sizeof *mesh);
+  if (!mesh) return NULL;
+  mesh->name = fmi_copy_text(env, &env->keep, name, dot && dot > name ? (size_t)(dot - name) : strlen(name));
+  return mesh->name ? mesh : NULL;
+}
+
+FMI_FN void fmi_begin_mesh(fmi_assembly *a, fmi_env *env, const fm_load_desc *desc, fm_mesh *mesh) {
+  memset(a, 0, sizeof *a);
+  a->env = env;
+  a->desc = desc;
+  a->mesh = mesh;
+}
+
+/* A file name for messages and the mesh, without folders. */
+FMI_FN char *fmi_copy_file_name(fmi_env *env, fmi_pool *pool, const char *path, size_t size) {
+  size_t start = size;
+  while (start > 0 && path[start - 1] != '/' && path[start - 1] != '\\') start--;
+  return fmi_copy_text(env, pool, path + start, size - start);
+}
+
+/* The index of a texture, which is new unless the same file or the same content was added before. FM_NONE: failed, recorded. */
+FMI_FN uint32_t fmi_add_texture(fmi_assembly *a, const fmi_texture_source *source) {
+  fmi_env *env = a->env;
+  fm_mesh *mesh = a->mesh;
+  bool second = source->path_size == 0 && source->other_size > 0;
+  const char *path = second ? source->other_path : source->path_size ? source->path : "(unnamed)";
+  size_t size = second ? source->other_size : source->path_size ? source->path_size : strlen(path);
+  fmi_name_slot *slot = NULL;
+  if (source->content) {
+    const uint8_t **key = (const uint8_t **)fmi_alloc(env, &env->temp, 1, sizeof *key);
+    if (key) {
+      *key = source->content;
+      slot = fmi_find_name(env, &a->contents, (const char *)key, sizeof *key);
+    }
+  } else slot = fmi_find_name(env, &a->paths, path, size);
+  if (!slot) return FM_NONE;
+  if (slot->value != FM_NONE) return slot->value;
+
+  size_t need = mesh->texture_count + 1;
+  fm_texture *textures = (fm_texture *)fmi_reserve(env, &env->keep, mesh->textures, need, &a->texture_room, sizeof *textures);
+  if (!textures) return FM_NONE;
+  mesh->textures = textures;
+  fmi_texture_source *sources = (fmi_texture_source *)fmi_reserve(env, &env->temp, a->sources, need, &a->source_room, sizeof *sources);
+  if (!sources) return FM_NONE;
+  a->sources = sources;
+  fm_texture *texture = &textures[mesh->texture_count];
+  memset(texture, 0, sizeof *texture);
+  texture->embedded = source->content != NULL;
+  texture->name = fmi_copy_file_name(env, &env->keep, path, size);
+  if (!texture->name) return FM_NONE;
+  sources[mesh->texture_count] = *source;
+  slot->value = (uint32_t)mesh->texture_count++;
+  return slot->value;
+}
+
+/* Puts 0 in the place of infinities and NaN, with one warning. what: "position", "UV". False: no memory for that. */
+FMI_FN bool fmi_clean_floats(fmi_env *env, float *values, size_t count, size_t components, const char *what) {
+  size_t bad = 0, first = 0;
+  for (size_t i = 0; i < count * components; i++) bad += (fmi_float_bits(values[i]) & 0x7F800000) == 0x7F800000;
+  if (!bad) return true;
+  for (size_t i = count * components; i-- > 0;)
+    if (!fmi_is_finite((double)values[i])) values[i] = 0.0f, first = i / components;
+  return fmi_warn(env, "%ss that are infinite, not a number, or beyond the range of float were set to 0 (first in %s %zu, counted from 0; %zu numbers in all)",
+                          what, what, first, bad);
+}
+
+/* ---- the caller's selection: globs over part and material names ---- */
+
+/* Does text match a pattern of characters, '*' (any number of characters) and '?' (one)? */
+FMI_FN bool fmi_match_glob(const char *pattern, size_t pattern_size, const char *text) {
+  size_t p = 0, star = SIZE_MAX;
+  const char *t = text, *retry = text;
+  while (*t) {
+    if (p < pattern_size && pattern[p] == '*') {
+      star = p++; /* try the shortest first, come back here for one character more */
+      retry = t;
+    } else if (p < pattern_size && (pattern[p] == '?' || pattern[p] == *t)) {
+      p++;
+      t++;
+    } else if (star != SIZE_MAX) {
+      p = star + 1;
+      t = ++retry;
+    } else return false;
+  }
+  while (p < pattern_size && pattern[p] == '*') p++;
+  return p == pattern_size;
+}
+
+/* Which of the file's parts and materials a list of globs names. */
+typedef struct fmi_choice { uint8_t *parts, *materials; } fmi_choice;
+
+/* The names to choose from, for a message. */
+FMI_FN bool fmi_list_names(fmi_text *text, const fm_mesh *mesh) {
+  for (size_t i = 0; i < mesh->part_count + mesh->material_count && text->size < 600; i++) {
+    const char *name = i < mesh->part_count ? mesh->parts[i].name : mesh->materials[i - mesh->part_count].name;
+    if (*name && !fmi_text_add(text, "%s%s", text->size ? ", " : "", name)) return false;
+  }
+  return text->size || fmi_text_add(text, "no names at all");
+}
+
+FMI_FN bool fmi_choose(fmi_assembly *a, const char *option, const char *list, fmi_choice *choice) {
+  fmi_env *env = a->env;
+  const fm_mesh *mesh = a->mesh;
+  choice->parts = (uint8_t *)fmi_alloc_zero(env, &env->temp, mesh->part_count, 1);
+  choice->materials = (uint8_t *)fmi_alloc_zero(env, &env->temp, mesh->material_count, 1);
+  if (!choice->parts || !choice->materials) return false;
+  while (*list) {
+    size_t size = 0, matches = 0;
+    while (list[size] && list[size] != ',') size++;
+    for (size_t i = 0; i < mesh->part_count; i++)
+      if (fmi_match_glob(list, size, mesh->parts[i].name)) choice->parts[i] = 1, matches++;
+    for (size_t i = 0; i < mesh->material_count; i++)
+      if (fmi_match_glob(list, size, mesh->materials[i].name)) choice->materials[i] = 1, matches++;
+    if (!matches && size) {
+      fmi_text names = {NULL, NULL, NULL, 0, 0};
+      char glob[100];
+      names.env = env;
+      names.pool = &env->temp;
+      fmi_format(glob, fmi_min_size(size + 1, sizeof glob), "%s", list);
+      return fmi_list_names(&names, mesh) &&
+             fmi_fail(env, FM_ERROR_ARGUMENT, "\"%s\" of %s matches no part and no material; there are: %s", glob, option, names.data);
+    }
+    list += size + (list[size] == ',');
+  }
+  return true;
+}
+
+/* What becomes of a polygon, as bits that its vertices collect. */
+enum { FMI_KEPT = 1, FMI_LEFT_OUT = 2, FMI_PART_LEFT_OUT = 4 };
+
+/* fate[polygon], gone[part]: a part goes if all its polygons do, or, if it has none, by its name alone. */
+FMI_FN void fmi_decide(const fm_mesh *mesh, const fmi_choice *only, const fmi_choice *exclude, uint8_t *fate, uint8_t *gone) {
+  size_t next = 0;
+  for (size_t part = 0; part <= mesh->part_count; part++) { /* the last round: polygons behind all parts */
+    bool inside = part < mesh->part_count;
+    size_t first = next, end = inside ? mesh->parts[part].first_polygon + mesh->parts[part].polygon_count : mesh->polygon_count, kept = 0;
+    for (; next < end; next++) {
+      uint32_t m = mesh->polygon_materials ? mesh->polygon_materials[next] : mesh->material_count ? 0 : FM_NONE;
+      bool wanted = !only->parts || (inside && only->parts[part]) || (m != FM_NONE && only->materials[m]);
+      bool unwanted = exclude->parts && ((inside && exclude->parts[part]) || (m != FM_NONE && exclude->materials[m]));
+      fate[next] = wanted && !unwanted ? FMI_KEPT : FMI_LEFT_OUT;
+      kept += fate[next] == FMI_KEPT;
+    }
+    if (!inside) break;
+    gone[part] = first < end ? kept == 0 : (only->parts && !only->parts[part]) || (exclude->parts && exclude->parts[part]);
+    for (size_t i = first; i < end && gone[part]; i++) fate[i] = FMI_PART_LEFT_OUT;
+  }
+}
+
+/* Removes what is not kept, and renumbers. A vertex goes if only parts that go use it, or if it lies unused in one that goes. */
+FMI_FN bool fmi_remove_polygons(fmi_assembly *a, const uint8_t *fate, const uint8_t *gone) {
+  fmi_env *env = a->env;
+  fm_mesh *mesh = a->mesh;
+  size_t polygons = 0, corners = 0, vertices = 0, parts = 0;
+  uint32_t *polygon_map = (uint32_t *)fmi_alloc(env, &env->temp, mesh->polygon_count + 1, sizeof *polygon_map); /* how many are kept before */
+  uint32_t *vertex_map = (uint32_t *)fmi_alloc(env, &env->temp, mesh->vertex_count + 1, sizeof *vertex_map);
+  uint8_t *use = (uint8_t *)fmi_alloc_zero(env, &env->temp, mesh->vertex_count, 1);
+  if (!polygon_map || !vertex_map || !use) return false;
+
+  for (size_t i = 0; i < mesh->polygon_count; i++) {
+    size_t start = mesh->polygon_starts[i], end = mesh->polygon_starts[i + 1];
+    for (size_t c = start; c < end; c++) use[mesh->corners[c]] |= fate[i];
+    polygon_map[i] = (uint32_t)polygons;
+    if (fate[i] != FMI_KEPT) continue;
+    if (mesh->polygon_materials) mesh->polygon_materials[polygons] = mesh->polygon_materials[i];
+    mesh->polygon_starts[polygons++] = (uint32_t)corners; /* at or before the one that is read next */
+    for (size_t c = start; c < end; c++, corners++) {
+      mesh->corners[corners] = mesh->corners[c];
+      if (mesh->corner_uvs) mesh->corner_uvs[corners] = mesh->corner_uvs[c];
+    }
+  }
+  polygon_map[mesh->polygon_count] = (uint32_t)polygons;
+  mesh->polygon_starts[polygons] = (uint32_t)corners;
+  mesh->polygon_count = polygons;
+  mesh->corner_count = corners;
+
+  for (size_t part = 0; part < mesh->part_count; part++)
+    for (size_t i = 0; gone[part] && i < mesh->parts[part].vertex_count; i++) {
+      size_t v = mesh->parts[part].first_vertex + i;
+      if (use[v] == 0) use[v] = FMI_PART_LEFT_OUT;
+    }
+  for (size_t v = 0; v < mesh->vertex_count; v++) {
+    vertex_map[v] = (uint32_t)vertices;
+    if (use[v] == FMI_PART_LEFT_OUT) continue;
+    memmove(mesh->positions + 3 * vertices++, mesh->positions + 3 * v, 3 * sizeof(float));
+  }
+  vertex_map[mesh->vertex_count] = (uint32_t)vertices;
+  mesh->vertex_count = vertices;
+  for (size_t c = 0; c < corners; c++) mesh->corners[c] = vertex_map[mesh->corners[c]];
+
+  for (size_t i = 0; i < mesh->part_count; i++) {
+    fm_part part = mesh->parts[i];
+    if (gone[i]) continue;
+    part.vertex_count = vertex_map[part.first_vertex + part.vertex_count] - vertex_map[part.first_vertex];
+    part.first_vertex = vertex_map[part.first_vertex];
+    part.polygon_count = polygon_map[part.first_polygon + part.polygon_count] - polygon_map[part.first_polygon];
+    part.first_polygon = polygon_map[part.first_polygon];
+    part.first_corner = mesh->polygon_starts[part.first_polygon];
+    part.corner_count = mesh->polygon_starts[part.first_polygon + part.polygon_count] - part.first_corner;
+    mesh->parts[parts++] = part;
+  }
+  mesh->part_count = parts;
+  return true;
+}
+
+/* Removes materials that no polygon uses, and textures that no material uses, with what they own. */
+FMI_FN bool fmi_remove_materials(fmi_assembly *a) {
+  fmi_env *env = a->env;
+  fm_mesh *mesh = a->mesh;
+  size_t count = 0;
+  uint32_t *map = (uint32_t *)fmi_alloc_zero(env, &env->temp, mesh->material_count + mesh->texture_count, sizeof *map), *texture_map = map;
+  if (!map) return false;
+  texture_map += mesh->material_count;
+  if (!mesh->polygon_materials && mesh->material_count) map[0] = mesh->polygon_count > 0;
+  for (size_t i = 0; mesh->polygon_materials && i < mesh->polygon_count; i++)
+    if (mesh->polygon_materials[i] != FM_NONE) map[mesh->polygon_materials[i]] = 1;
+  for (size_t i = 0; i < mesh->material_count; i++) {
+    fm_material *material = &mesh->materials[i];
+    if (!map[i]) { fmi_release(env, material->name); continue; }
+    if (material->texture != FM_NONE) texture_map[material->texture] = 1;
+    if (material->opacity != FM_NONE) texture_map[material->opacity] = 1;
+    map[i] = (uint32_t)count;
+    mesh->materials[count++] = *material;
+  }
+  for (size_t i = 0; mesh->polygon_materials && i < mesh->polygon_count; i++)
+    if (mesh->polygon_materials[i] != FM_NONE) mesh->polygon_materials[i] = map[mesh->polygon_materials[i]];
+  mesh->material_count = count;
+  count = 0;
+  for (size_t i = 0; i < mesh->texture_count; i++) {
+    if (!texture_map[i]) { fmi_release(env, mesh->textures[i].name); continue; }
+    texture_map[i] = (uint32_t)count;
+    a->sources[count] = a->sources[i];
+    mesh->textures[count++] = mesh->textures[i];
+  }
+  mesh->texture_count = count;
+  for (size_t i = 0; i < mesh->material_count; i++) {
+    fm_material *material = &mesh->materials[i];
+    if (material->texture != FM_NONE) material->texture = texture_map[material->texture];
+    if (material->opacity != FM_NONE) material->opacity = texture_map[material->opacity];
+  }
+  return true;
+}
+
+FMI_FN bool fmi_select(fmi_assembly *a) {
+  fmi_env *env = a->env;
+  fm_mesh *mesh = a->mesh;
+  fmi_choice only = {NULL, NULL}, exclude = {NULL, NULL};
+  bool some_only = a->desc && a->desc->only && *a->desc->only, some_exclude = a->desc && a->desc->exclude && *a->desc->exclude;
+  if (!some_only && !some_exclude) return true;
+  if (some_only && !fmi_choose(a, "only", a->desc->only, &only)) return false;
+  if (some_exclude && !fmi_choose(a, "exclude", a->desc->exclude, &exclude)) return false;
+  uint8_t *fate = (uint8_t *)fmi_alloc(env, &env->temp, mesh->polygon_count, 1);
+  uint8_t *gone = (uint8_t *)fmi_alloc(env, &env->temp, mesh->part_count, 1);
+  if (!fate || !gone) return false;
+  fmi_decide(mesh, &only, &exclude, fate, gone);
+  if (!fmi_remove_polygons(a, fate, gone) || !fmi_remove_materials(a)) return false;
+  return mesh->polygon_count || fmi_fail(env, FM_ERROR_ARGUMENT, "only and exclude together leave no polygon of the mesh");
+}
+
+/* ---- textures ---- */
+
+/* All blocks of `from` go to `to`, which may have some. */
+FMI_FN void fmi_join_pool(fmi_pool *to, fmi_pool *from) {
+  fmi_block *last = from->first;
+  if (!last) return;
+  while (last->next) last = last->next;
+  last->next = to->first;
+  if (to->first) to->first->link = &last->next;
+  to->first = from->first;
+  to->first->link = &to->first;
+  from->first = NULL;
+}
+
+/* One search for a texture's file. Everything is in env->temp. */
+typedef struct fmi_search {
+  fmi_env *env;
+  const char *folder; size_t folder_size; /* of the mesh file, with its '/' */
+  const char *mesh_name;
+  char *path;                             /* the one that was tried last */
+  fmi_text tried;
+  bool found;
+  uint8_t *data; size_t size;
+} fmi_search;
+
+FMI_FN void fmi_begin_search(fmi_search *s, const fmi_assembly *a) {
+  memset(s, 0, sizeof *s);
+  s->env = a->env;
+  s->folder = a->desc && a->desc->name ? a->desc->name : "";
+  s->folder_size = (size_t)(fmi_file_name(s->folder) - s->folder);
+  s->mesh_name = a->mesh->name;
+  s->tried.env = a->env;
+  s->tried.pool = &a->env->temp;
+}
+
+/* Tries one path unless the file is found already. False: failed, recorded. */
+FMI_FN bool fmi_try_file(fmi_search *s, bool beside, const char *folder, const char *name, size_t size) {
+  fmi_env *env = s->env;
+  fmi_text path = {NULL, NULL, NULL, 0, 0};
+  if (s->found || size == 0) return true;
+  path.env = env;
+  path.pool = &env->temp;
+  if (beside && !fmi_text_bytes(&path, s->folder, s->folder_size)) return false;
+  if (!fmi_text_bytes(&path, folder, strlen(folder)) || !fmi_text_bytes(&path, name, size)) return false;
+  if (!fmi_read_file(env, &env->temp, path.data, false, &s->found, &s->data, &s->size)) return false;
+  if (s->found) {
+    s->path = path.data;
+    return true;
+  }
+  bool listed = s->tried.size > 500 || fmi_text_add(&s->tried, "%s%s", s->tried.size ? ", " : "", path.data);
+  fmi_release(env, path.data);
+  return listed;
+}
+
+/* A file name in every folder where exporters put textures. */
+FMI_FN bool fmi_try_folders(fmi_search *s, const char *name, size_t size) {
+  static const char *const folders[] = {"", "textures/", "Textures/", "tex/"};
+  char media[300];
+  if (fmi_format(media, sizeof media, "%s.fbm/", s->mesh_name) >= sizeof media) media[0] = 0;
+  if (!fmi_try_file(s, true, folders[0], name, size) || !fmi_try_file(s, true, media, name, size)) return false;
+  for (size_t i = 1; i < FMI_COUNT(folders); i++)
+    if (!fmi_try_file(s, true, folders[i], name, size)) return false;
+  return true;
+}
+
+/* A path as the mesh file has it: as it is, then its file name in the usual folders, then that in lower case. */
+FMI_FN bool fmi_try_path(fmi_search *s, const char *text, size_t size) {
+  fmi_env *env = s->env;
+  if (!text || !size) return true;
+  char *path = fmi_copy_text(env, &env->temp, text, size);
+  if (!path) return false;
+  for (char *c = path; *c; c++)
+    if (*c == '\\') *c = '/';
+  const char *name = fmi_file_name(path);
+  size_t length = strlen(path), name_length = strlen(name);
+  bool drive = length > 2 && path[1] == ':', absolute = path[0] == '/' || drive;
+  if ((name != path || absolute) && !fmi_try_file(s, !absolute, "", path, length)) return false;
+  if (!fmi_try_folders(s, name, name_length)) return false;
+  char *lower = fmi_copy_text(env, &env->temp, name, name_length);
+  if (!lower) return false;
+  for (char *c = lower; *c; c++)
+    if (*c >= 'A' && *c <= 'Z') *c = (char)(*c - 'A' + 'a');
+  return strcmp(lower, name) == 0 || fmi_try_folders(s, lower, name_length);
+}
+
+/* Finds the file of a texture that is not embedded. */
+FMI_FN bool fmi_find_texture(fmi_assembly *a, const fmi_texture_source *source, fm_texture *texture, const uint8_t **data, size_t *size) {
+  fmi_env *env = a->env;
+  fmi_search s;
+  fmi_begin_search(&s, a);
+  if (!fmi_try_path(&s, source->path, source->path_size) || !fmi_try_path(&s, source->other_path, source->other_size)) return false;
+  if (!s.found) return fmi_fail(env, FM_ERROR_READ, "the texture was not found; tried: %s; put it beside the mesh", s.tried.data ? s.tried.data : "nothing");
+  texture->path = fmi_copy_text(env, &env->keep, s.path, strlen(s.path));
+  *data = s.data;
+  *size = s.size;
+  return texture->path != NULL;
+}
+
+/* The caller's decoder. *done: it took the image. */
+FMI_FN bool fmi_decode_by_caller(fmi_assembly *a, fmi_pool *pool, const uint8_t *data, size_t size, fm_image *out, bool *done) {
+  fmi_env *env = a->env;
+  fm_image image;
+  void (*release)(void *, fm_image *) = NULL;
+  memset(&image, 0, sizeof image);
+  *done = a->desc && a->desc->decode && a->desc->decode(a->desc->decode_user, data, size, &image, &release);
+  if (!*done) return true;
+  size_t side = fmi_min_size(env->limits.image_side, INT_MAX);
+  if (image.width < 1 || image.height < 1 || image.channels < 1 || image.channels > 4 || !image.pixels || (size_t)image.width > side || (size_t)image.height > side)
+    fmi_fail(env, FM_ERROR_FORMAT, "the caller's decoder gave an image of %d x %d pixels and %d channels; 1 to %zu pixels and 1 to 4 channels are possible",
+             image.width, image.height, image.channels, side);
+  else {
+    size_t bytes = fmi_mul_size(fmi_mul_size((size_t)image.width, (size_t)image.height), (size_t)image.channels);
+    *out = image;
+    out->owner = NULL;
+    out->pixels = (uint8_t *)fmi_alloc(env, pool, bytes, 1);
+    if (out->pixels) memcpy(out->pixels, image.pixels, bytes);
+  }
+  if (release) release(a->desc->decode_user, &image);
+  return env->error->status == FM_OK;
+}
+
+/* "name: " goes before the warnings that came since there were `count`. */
+FMI_FN bool fmi_name_warnings(fmi_env *env, size_t count, const char *name) {
+  for (; count < env->warning_count; count++) {
+    fmi_text text = {NULL, NULL, NULL, 0, 0};
+    text.env = env;
+    text.pool = &env->keep;
+    if (!fmi_text_add(&text, "%s: %s", name, env->warnings[count])) return false;
+    fmi_release(env, env->warnings[count]);
+    env->warnings[count] = text.data;
+  }
+  return true;
+}
+
+/* Makes a warning of the recorded failure, if it concerns nothing but a file that the mesh can do without. False: it stands. */
+FMI_FN bool fmi_forgive(fmi_env *env) {
+  char message[sizeof env->error->message];
+  fm_status status = env->error->status;
+  if (status == FM_ERROR_MEMORY || status == FM_ERROR_CANCELLED) return false;
+  memcpy(message, env->error->message, sizeof message);
+  memset(env->error, 0, sizeof *env->error);
+  env->error->offset = FM_NO_OFFSET;
+  return fmi_warn(env, "%s", message);
+}
+
+/* A texture's pixels. What goes wrong with it alone becomes a warning; everything that it needed on the way is released. */
+FMI_FN bool fmi_load_texture(fmi_assembly *a, fm_texture *texture, const fmi_texture_source *source) {
+  fmi_env *env = a->env;
+  fmi_pool outer = {NULL}, pixels = {NULL};
+  const char *file = env->file;
+  const uint8_t *data = source->content;
+  size_t size = source->content_size, warnings = env->warning_count;
+  bool done = false;
+  fmi_move_pool(&outer, &env->temp);
+  env->file = texture->name;
+  bool ok = (data || fmi_find_texture(a, source, texture, &data, &size)) && fmi_decode_by_caller(a, &pixels, data, size, &texture->image, &done) &&
+            (done || fmi_decode_image(env, &pixels, data, size, 0, &texture->image)) && fmi_name_warnings(env, warnings, texture->name);
+  env->file = file;
+  fmi_free_pool(env, &env->allocator, &env->temp);
+  fmi_move_pool(&env->temp, &outer);
+  fmi_join_pool(&env->keep, &pixels);
+  if (!ok) memset(&texture->image, 0, sizeof texture->image);
+  return ok || fmi_forgive(env);
+}
+
+/* ---- triangles ---- */
+
+/* The cross product of b - a and c - a, in double: exact enough that its sign decides for all but needles. */
+FMI_FN void fmi_cross(const float *a, const float *b, const float *c, double out[3]) {
+  double u[3], v[3];
+  for (int i = 0; i < 3; i++) {
+    u[i] = (double)b[i] - (double)a[i];
+    v[i] = (double)c[i] - (double)a[i];
+  }
+  out[0] = u[1] * v[2] - u[2] * v[1];
+  out[1] = u[2] * v[0] - u[0] * v[2];
+  out[2] = u[0] * v[1] - u[1] * v[0];
+}
+
+/* Room for one polygon that is cut into ears. */
+typedef struct fmi_ears {
+  size_t room;
+  double *points;        /* 2 per corner, counterclockwise */
+  uint32_t *next, *back; /* the ring of the corners that are left */
+  uint64_t budget;       /* tests that all polygons of a mesh together may still take */
+  size_t given_up;       /* polygons that came too late */
+} fmi_ears;
+
+/* A polygon's normal by Newell's method (Sutherland, Sproull, Schumacker, 1974), and whether a fan from its first corner has a
+   triangle that looks the other way. */
+FMI_FN bool fmi_fan_overlaps(const float *positions, const uint32_t *corners, size_t n, double normal[3]) {
+  double cross[3], other[3];
+  const float *first = positions + 3 * (size_t)corners[0];
+  if (n == 4) { /* nearly all polygons */
+    const float *opposite = positions + 3 * (size_t)corners[2];
+    fmi_cross(first, positions + 3 * (size_t)corners[1], opposite, cross);
+    fmi_cross(first, opposite, positions + 3 * (size_t)corners[3], other);
+    double between = cross[0] * other[0] + cross[1] * other[1] + cross[2] * other[2];
+    if (between >= 0.0) return false;
+  }
+  normal[0] = normal[1] = normal[2] = 0.0;
+  for (size_t i = 1; i + 1 < n; i++) {
+    fmi_cross(first, positions + 3 * (size_t)corners[i], positions + 3 * (size_t)corners[i + 1], cross);
+    for (int k = 0; k < 3; k++) normal[k] += cross[k];
+  }
+  for (size_t i = 1; i + 1 < n; i++) {
+    fmi_cross(first, positions + 3 * (size_t)corners[i], positions + 3 * (size_t)corners[i + 1], cross);
+    if (cross[0] * normal[0] + cross[1] * normal[1] + cross[2] * normal[2] < 0.0) return true;
+  }
+  return false;
+}
+
+/* Twice the signed area of a triangle in the polygon's plane. */
+FMI_FN double fmi_area(const double *p, uint32_t a, uint32_t b, uint32_t c) {
+  return (p[2 * b] - p[2 * a]) * (p[2 * c + 1] - p[2 * a + 1]) - (p[2 * b + 1] - p[2 * a + 1]) * (p[2 * c] - p[2 * a]);
+}
+FMI_FN bool fmi_same_point(const double *p, uint32_t a, uint32_t b) { return p[2 * a] == p[2 * b] && p[2 * a + 1] == p[2 * b + 1]; }
+
+/* Is b an ear: convex, and no other corner of the ring in its triangle or on its border? */
+FMI_FN bool fmi_is_ear(fmi_ears *ears, uint32_t b) {
+  const double *p = ears->points;
+  uint32_t a = ears->back[b], c = ears->next[b];
+  ears->budget -= ears->budget > 0;
+  if (!(fmi_area(p, a, b, c) > 0.0)) return false;
+  for (uint32_t i = ears->next[c]; i != a; i = ears->next[i]) {
+    ears->budget -= ears->budget > 0;
+    if (fmi_area(p, a, b, i) >= 0.0 && fmi_area(p, b, c, i) >= 0.0 && fmi_area(p, c, a, i) >= 0.0 && !fmi_same_point(p, i, a) &&
+        !fmi_same_point(p, i, b) && !fmi_same_point(p, i, c)) return false;
+  }
+  return true;
+}
+
+/* Cuts one ear after the other. Where there is none (the polygon crosses itself, or has no area), the next corner will do. Returns
+   false if the budget is used up; the triangles are then incomplete. */
+FMI_FN bool fmi_cut_ears(fmi_ears *ears, uint32_t n, const double normal[3], const float *positions, const uint32_t *corners, uint32_t first, uint32_t *out) {
+  double size[3];
+  for (int k = 0; k < 3; k++) size[k] = normal[k] < 0.0 ? -normal[k] : normal[k];
+  int drop = size[0] > size[1] ? (size[0] > size[2] ? 0 : 2) : (size[1] > size[2] ? 1 : 2); /* the axis that the polygon faces most */
+  int x = (drop + 1) % 3, y = (drop + 2) % 3;
+  for (uint32_t i = 0; i < n; i++) {
+    const float *p = positions + 3 * (size_t)corners[i];
+    ears->points[2 * i] = (double)p[normal[drop] < 0.0 ? y : x];
+    ears->points[2 * i + 1] = (double)p[normal[drop] < 0.0 ? x : y];
+    ears->next[i] = i + 1 < n ? i + 1 : 0;
+    ears->back[i] = i > 0 ? i - 1 : n - 1;
+  }
+  uint32_t at = 0, failed = 0;
+  for (uint32_t left = n; left > 2;) {
+    if (left > 3 && failed < left && !fmi_is_ear(ears, at)) {
+      if (!ears->budget) return false;
+      at = ears->next[at];
+      failed++;
+      continue;
+    }
+    uint32_t a = ears->back[at], c = ears->next[at];
+    *out++ = first + a;
+    *out++ = first + at;
+    *out++ = first + c;
+    ears->next[a] = c;
+    ears->back[c] = a;
+    at = c;
+    left--;
+    failed = 0;
+  }
+  return true;
+}
+
+FMI_FN size_t fmi_count_triangles(const fm_mesh *mesh, size_t *flat) {
+  size_t count = 0;
+  *flat = 0;
+  if (!mesh->polygon_starts) return mesh->polygon_count;
+  for (size_t i = 0; i < mesh->polygon_count; i++) {
+    size_t n = mesh->polygon_starts[i + 1] - mesh->polygon_starts[i];
+    if (n > 2) count += n - 2;
+    else ++*flat;
+  }
+  return count;
+}
+
+FMI_FN bool fmi_reserve_ears(fmi_env *env, fmi_ears *ears, size_t n) {
+  if (n <= ears->room) return true;
+  fmi_release(env, ears->points);
+  fmi_release(env, ears->next);
+  n = fmi_max_size(n, 64);
+  ears->room = 0;
+  ears->points = (double *)fmi_alloc(env, &env->temp, n, 2 * sizeof(double));
+  ears->next = ears->points ? (uint32_t *)fmi_alloc(env, &env->temp, n, 2 * sizeof(uint32_t)) : NULL;
+  if (!ears->next) return false;
+  ears->back = ears->next + n;
+  ears->room = n;
+  return true;
+}
+
+/* The triangles of all polygons, into arrays with room for fmi_count_triangles of them. polygons: NULL if polygon = triangle. */
+FMI_FN bool fmi_triangulate(fmi_env *env, const fm_mesh *mesh, uint32_t *triangles, uint32_t *polygons) {
+  fmi_ears ears;
+  memset(&ears, 0, sizeof ears);
+  ears.budget = 40000000; /* some 0.2 s; a star of 5,000 corners takes half of it */
+  for (size_t polygon = 0; polygon < mesh->polygon_count; polygon++) {
+    size_t start = mesh->polygon_starts ? mesh->polygon_starts[polygon] : 3 * polygon, n = 3;
+    double normal[3];
+    bool done = false;
+    if (mesh->polygon_starts) n = mesh->polygon_starts[polygon + 1] - start;
+    if (n < 3) continue;
+    if (n > 3 && fmi_fan_overlaps(mesh->positions, mesh->corners + start, n, normal)) {
+      if (!fmi_reserve_ears(env, &ears, n)) return false;
+      done = ears.budget && fmi_cut_ears(&ears, (uint32_t)n, normal, mesh->positions, mesh->corners + start, (uint32_t)start, triangles);
+      ears.given_up += !done;
+    }
+    for (size_t i = 0; i < n - 2; i++, triangles += 3) {
+      if (polygons) *polygons++ = (uint32_t)polygon;
+      if (done) continue;
+      triangles[0] = (uint32_t)start;
+      triangles[1] = (uint32_t)(start + i + 1);
+      triangles[2] = (uint32_t)(start + i + 2);
+    }
+  }
+  fmi_release(env, ears.points);
+  fmi_release(env, ears.next);
+  return !ears.given_up || fmi_warn(env, "polygons that are concave and too complex to be cut into triangles well overlap themselves (%zu in all)", ears.given_up);
+}
+
+/* ---- checks ---- */
+
+FMI_FN bool fmi_all_finite(fmi_env *env, const float *values, size_t count, size_t components, const char *what) {
+  for (size_t i = 0; i < count * components; i++)
+    if (!fmi_is_finite((double)values[i])) return fmi_fail(env, FM_ERROR_ARGUMENT, "%s %zu is infinite or not a number", what, i / components);
+  return true;
+}
+
+/* Indices in range? status: whose fault it is if not. */
+FMI_FN bool fmi_check_indices(fmi_env *env, const fm_mesh *mesh, fm_status status) {
+  const uint32_t *starts = mesh->polygon_starts;
+  size_t most = 0xFFFFFFF0u / 3;
+  if (mesh->vertex_count > most || mesh->corner_count > most || mesh->polygon_count > most || mesh->uv_count > most)
+    return fmi_fail(env, FM_ERROR_LIMIT, "the mesh has more than %zu vertices, corners, polygons or UVs", most);
+  if (!starts && mesh->corner_count != 3 * mesh->polygon_count)
+    return fmi_fail(env, status, "%zu triangles need %zu corners, not %zu (polygon_starts is NULL)", mesh->polygon_count, 3 * mesh->polygon_count, mesh->corner_count);
+  if (starts && (starts[0] != 0 || starts[mesh->polygon_count] != mesh->corner_count))
+    return fmi_fail(env, status, "polygon_starts must begin with 0 and end with the number of corners, %zu", mesh->corner_count);
+  for (size_t i = 0; starts && i < mesh->polygon_count; i++)
+    if (starts[i] > starts[i + 1]) return fmi_fail(env, status, "polygon %zu ends before it starts", i);
+  for (size_t i = 0; i < mesh->corner_count; i++)
+    if (mesh->corners[i] >= mesh->vertex_count)
+      return fmi_fail(env, status, "corner %zu uses vertex %u, but there are only %zu (the first is 0)", i, mesh->corners[i], mesh->vertex_count);
+  for (size_t i = 0; mesh->corner_uvs && i < mesh->corner_count; i++)
+    if (mesh->corner_uvs[i] >= mesh->uv_count && mesh->corner_uvs[i] != FM_NONE)
+      return fmi_fail(env, status, "corner %zu uses UV %u, but there are only %zu (the first is 0)", i, mesh->corner_uvs[i], mesh->uv_count);
+  if (mesh->uvs && !mesh->corner_uvs && mesh->uv_count < mesh->corner_count)
+    return fmi_fail(env, status, "%zu corners need a UV each, but there are only %zu (corner_uvs is NULL)", mesh->corner_count, mesh->uv_count);
+  for (size_t i = 0; mesh->polygon_materials && i < mesh->polygon_count; i++)
+    if (mesh->polygon_materials[i] >= mesh->material_count && mesh->polygon_materials[i] != FM_NONE)
+      return fmi_fail(env, status, "polygon %zu uses material %u, but there are only %zu (the first is 0)", i, mesh->polygon_materials[i], mesh->material_count);
+  for (size_t i = 0; i < mesh->material_count; i++)
+    for (int k = 0; k < 2; k++) {
+      uint32_t texture = k ? mesh->materials[i].opacity : mesh->materials[i].texture;
+      if (texture >= mesh->texture_count && texture != FM_NONE)
+        return fmi_fail(env, status, "material %zu uses texture %u, but there are only %zu (the first is 0, none is FM_NONE)", i, texture, mesh->texture_count);
+    }
+  return true;
+}
+
+FMI_FN bool fmi_scale_mesh(fmi_assembly *a) {
+  double scale = a->desc ? a->desc->scale : 0.0;
+  if (!fmi_is_finite(scale)) return fmi_fail(a->env, FM_ERROR_ARGUMENT, "scale is infinite or not a number");
+  for (size_t i = 0; scale != 0.0 && scale != 1.0 && i < 3 * a->mesh->vertex_count; i++) {
+    double x = (double)a->mesh->positions[i] * scale;
+    a->mesh->positions[i] = x > FLT_MAX || x < -FLT_MAX ? (float)INFINITY : (float)x;
+  }
+  return true;
+}
+
+FMI_FN bool fmi_finish_mesh(fmi_assembly *a) {
+  fmi_env *env = a->env;
+  fm_mesh *mesh = a->mesh;
+  size_t flat = 0;
+  if (!fmi_scale_mesh(a)) return false;
+  if (!fmi_clean_floats(env, mesh->positions, mesh->vertex_count, 3, "position") || !fmi_clean_floats(env, mesh->uvs, mesh->uv_count, 2, "UV")) return false;
+  if (!fmi_check_indices(env, mesh, FM_ERROR_FORMAT) || !fmi_select(a)) return false;
+  mesh->triangle_count = fmi_count_triangles(mesh, &flat);
+  mesh->triangles = (uint32_t *)fmi_alloc(env, &env->keep, mesh->triangle_count, 3 * sizeof(uint32_t));
+  mesh->triangle_polygons = (uint32_t *)fmi_alloc(env, &env->keep, mesh->triangle_count, sizeof(uint32_t));
+  if (!mesh->triangles || !mesh->triangle_polygons || !fmi_triangulate(env, mesh, mesh->triangles, mesh->triangle_polygons)) return false;
+  if (flat && !fmi_warn(env, "polygons of fewer than three corners cannot be seen (%zu in all)", flat)) return false;
+  for (size_t i = 0; i < mesh->texture_count && !(a->desc && a->desc->no_textures); i++)
+    if (!fmi_load_texture(a, &mesh->textures[i], &a->sources[i])) return false;
+  return true;
+}
+
+/* ---- meshes of the caller's own ---- */
+
+FMI_FN bool fmi_check_arrays(fmi_env *env, const fm_mesh *mesh) {
+  const char *missing = mesh->vertex_count && !mesh->positions ? "positions" : mesh->corner_count && !mesh->corners ? "corners" :
+                        mesh->uv_count && !mesh->uvs ? "uvs" : mesh->material_count && !mesh->materials ? "materials" :
+                        mesh->texture_count && !mesh->textures ? "textures" : NULL;
+  if (missing) return fmi_fail(env, FM_ERROR_ARGUMENT, "%s is NULL, but its count is not 0", missing);
+  if (mesh->corner_uvs && !mesh->uvs) return fmi_fail(env, FM_ERROR_ARGUMENT, "there are corner_uvs, but no uvs");
+  for (size_t i = 0; i < mesh->texture_count; i++) {
+    const fm_image *image = &mesh->textures[i].image;
+    if (image->width == 0) continue;
+    if (image->width < 0 || image->height < 1 || image->channels < 1 || image->channels > 4 || !image->pixels)
+      return fmi_fail(env, FM_ERROR_ARGUMENT, "texture %zu is %d x %d pixels of %d channels: no image is like that, or its pixels are NULL", i, image->width,
+                      image->height, image->channels);
+  }
+  return true;
+}
+
+/* The triangles stand behind the owner of their memory. */
+FMI_FN bool fmi_prepare(fmi_env *env, fm_mesh *mesh) {
+  size_t flat, count, each = (mesh->polygon_starts ? 4 : 3) * sizeof(uint32_t);
+  if (!fmi_check_arrays(env, mesh) || !fmi_check_indices(env, mesh, FM_ERROR_ARGUMENT)) return false;
+  if (!fmi_all_finite(env, mesh->positions, mesh->vertex_count, 3, "position") || !fmi_all_finite(env, mesh->uvs, mesh->uv_count, 2, "UV")) return false;
+  count = fmi_count_triangles(mesh, &flat);
+  fmi_owner *owner = (fmi_owner *)fmi_alloc(env, &env->keep, 1, fmi_add_size(fmi_mul_size(count, each), sizeof *owner));
+  if (!owner) return false;
+  uint32_t *triangles = (uint32_t *)(void *)(owner + 1), *polygons = mesh->polygon_starts ? triangles + 3 * count : NULL;
+  if (!fmi_triangulate(env, mesh, triangles, polygons)) return false;
+  owner->allocator = env->allocator;
+  fmi_move_pool(&owner->pool, &env->keep);
+  mesh->triangle_count = count;
+  mesh->triangles = triangles;
+  mesh->triangle_polygons = polygons;
+  return true;
+}
+
+FM_API bool fm_prepare_mesh(fm_mesh *mesh, const fm_common *common, fm_error *error) {
+  fmi_env env;
+  fmi_begin(&env, common, error, mesh ? mesh->name : NULL);
+  if (!mesh) fmi_fail(&env, FM_ERROR_ARGUMENT, "mesh is NULL");
+  else if (mesh->owner || mesh->triangles)
+    fmi_fail(&env, FM_ERROR_ARGUMENT, "the mesh has triangles already; %s", mesh->owner ? "a loaded mesh needs no preparation" : "call fm_release_mesh before");
+  else if (fmi_prepare(&env, mesh))
+    for (size_t i = 0; i < env.warning_count && common && common->log; i++) common->log(common->log_user, FM_LOG_WARNING, env.warnings[i]);
+  return fmi_end(&env);
+}
+
+FM_API void fm_release_mesh(fm_mesh *mesh) {
+  if (!mesh || mesh->owner || !mesh->triangles) return;
+  fmi_free_owner((fmi_owner *)(void *)mesh->triangles - 1);
+  mesh->triangle_count = 0;
+  mesh->triangles = mesh->triangle_polygons = NULL;
+}
+
+FM_API void fm_free_mesh(fm_mesh *mesh) {
+  if (mesh) fmi_free_owner(mesh->owner);
+}
+
+/* ============================================================ [FM:obj] ==============================================
+   Wavefront OBJ and MTL, in one pass over the text. Vertices, UVs and polygons keep the file's order; an index may point ahead.
+   Parts are the file's objects (o), or its groups (g) where it has no objects; each run of polygons of one name is a part. The
+   vertices that stand before a part's polygons are its own. Materials come in the order of their first use, whatever the MTL
+   says, so that two heads of one topology have them in the same order.
+   Left out with a warning: vertex colours, lines, points, curves and surfaces. Left out in silence: normals, smoothing groups.
+   Guarantees: every index is checked; the error names the line. Trusts: nothing in the file. Test: tests/test_obj.c */
+
+#ifndef FACEMORPH_NO_OBJ
+
+/* A part of the text. */
+typedef struct fmi_obj_text { const char *data; size_t size; } fmi_obj_text;
+
+/* Polygons that follow each other under one name. */
+typedef struct fmi_obj_run { fmi_obj_text name; size_t first_polygon, first_vertex; } fmi_obj_run;
+typedef struct fmi_obj_runs {
+  fmi_obj_run *list;
+  size_t count, room;
+  fmi_obj_text name; /* of the polygons to come */
+  bool begun;        /* that name stands in the list */
+  bool used;         /* the file has such names at all */
+} fmi_obj_runs;
+
+/* What is left out: how often, and where first. */
+typedef struct fmi_obj_note { size_t count; int line; } fmi_obj_note;
+
+/* The largest index that points ahead, with its line. */
+typedef struct fmi_obj_ahead { uint32_t index; int line; } fmi_obj_ahead;
+
+typedef struct fmi_obj {
+  fmi_assembly a;
+  const char *p, *end;
+  int line;
+  bool returns; /* there are '\r' */
+  size_t position_room, uv_room, corner_room, corner_uv_room, polygon_room, polygon_material_room, material_room;
+  size_t most_vertices, most_corners;
+  size_t settled; /* vertices that stand before the last polygon */
+  fmi_obj_ahead ahead, ahead_uv;
+  bool has_corner_uvs;
+  uint32_t material;           /* of the polygons to come; FM_NONE: none, or not yet looked up */
+  fmi_obj_text material_name;  /* to be looked up; size 0: done */
+  fmi_names materials;
+  fmi_obj_runs objects, groups;
+  fmi_obj_text *libraries;
+  size_t library_count, library_room;
+  fmi_names library_names;
+  fmi_obj_note colours, elements, unknown, moved;
+} fmi_obj;
+
+FMI_FN bool fmi_obj_is_break(char c) { return c == '\n' || c == '\r'; }
+FMI_FN bool fmi_obj_is_blank(char c) { return c == ' ' || c == '\t' || c == '\v' || c == '\f'; }
+
+FMI_FN void fmi_obj_take_break(fmi_obj *o) { /* \n, \r\n or \r */
+  if (*o->p == '\r' && o->p + 1 < o->end && o->p[1] == '\n') o->p++;
+  o->p++;
+  if (o->line < INT_MAX) o->line++;
+}
+FMI_FN bool fmi_obj_is_continued(const fmi_obj *o) { return *o->p == '\\' && (o->p + 1 == o->end || fmi_obj_is_break(o->p[1])); }
+
+/* Steps over blanks, and over line ends behind a '\\'. */
+FMI_FN void fmi_obj_skip_blanks(fmi_obj *o) {
+  while (o->p < o->end) {
+    if ((unsigned char)*o->p > ' ' && *o->p != '\\') break;
+    if (fmi_obj_is_blank(*o->p)) o->p++;
+    else if (fmi_obj_is_continued(o)) {
+      o->p++;
+      if (o->p < o->end) fmi_obj_take_break(o);
+    } else break;
+  }
+}
+FMI_FN bool fmi_obj_at_end(const fmi_obj *o) { return o->p == o->end || fmi_obj_is_break(*o->p) || *o->p == '#'; }
+
+/* Does a word end here? */
+FMI_FN bool fmi_obj_after_word(const fmi_obj *o) {
+  if (o->p < o->end && (*o->p == ' ' || *o->p == '\n')) return true; /* as a rule */
+  return fmi_obj_at_end(o) || fmi_obj_is_blank(*o->p) || fmi_obj_is_continued(o);
+}
+
+/* Goes to the line's end. */
+FMI_FN void fmi_obj_find_break(fmi_obj *o) {
+  if (!o->returns) {
+    const char *at = o->p < o->end ? (const char *)memchr(o->p, '\n', (size_t)(o->end - o->p)) : NULL;
+    o->p = at ? at : o->end;
+  } else
+    while (o->p < o->end && !fmi_obj_is_break(*o->p)) o->p++;
+}
+FMI_FN void fmi_obj_skip_line(fmi_obj *o) {
+  if (o->p < o->end && *o->p == '\n') { fmi_obj_take_break(o); return; } /* as a rule: the statement was read to its end */
+  bool comment = o->p < o->end && *o->p == '#'; /* a path with '\\' at the end of a comment continues nothing */
+  for (;;) {
+    const char *start = o->p;
+    fmi_obj_find_break(o);
+    if (o->p == o->end) return;
+    bool continued = !comment && o->p > start && o->p[-1] == '\\';
+    fmi_obj_take_break(o);
+    if (!continued) return;
+  }
+}
+
+/* The rest of the line without blanks around it: a name, which may hold blanks and '#'. */
+FMI_FN fmi_obj_text fmi_obj_rest(fmi_obj *o) {
+  fmi_obj_text text;
+  while (o->p < o->end && fmi_obj_is_blank(*o->p)) o->p++;
+  text.data = o->p;
+  fmi_obj_find_break(o);
+  text.size = (size_t)(o->p - text.data);
+  while (text.size && fmi_obj_is_blank(text.data[text.size - 1])) text.size--;
+  if (text.size > 1 && text.data[0] == '"' && text.data[text.size - 1] == '"') text.data++, text.size -= 2;
+  return text;
+}
+
+/* The word at p, for a message. */
+typedef struct fmi_obj_words { char text[40]; } fmi_obj_words;
+FMI_FN fmi_obj_words fmi_obj_show(const fmi_obj *o, const char *p) {
+  fmi_obj_words words;
+  size_t n = 0;
+  for (; p < o->end && n + 1 < sizeof words.text && !fmi_obj_is_blank(*p) && !fmi_obj_is_break(*p); p++)
+    words.text[n++] = *p >= 0x20 && *p < 0x7F ? *p : '?';
+  words.text[n] = 0;
+  return words;
+}
+
+FMI_FN void fmi_obj_note_line(const fmi_obj *o, fmi_obj_note *note) {
+  if (note->count++ == 0) note->line = o->line;
+}
+
+/* ---- statements ---- */
+
+FMI_FN bool fmi_obj_number(fmi_obj *o, const char *statement, float *value) {
+  const char *start;
+  fmi_obj_skip_blanks(o);
+  if (fmi_obj_at_end(o)) return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "\"%s\" has too few numbers; the file is damaged: export or copy it again", statement);
+  start = o->p;
+  o->p = fmi_parse_float(start, o->end, value);
+  if (o->p && fmi_obj_after_word(o)) return true;
+  return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "\"%s\" is not a number%s", fmi_obj_show(o, start).text,
+                       o->p && o->p < o->end && *o->p == ',' ? "; numbers need a decimal point, not a comma" : "");
+}
+
+FMI_FN bool fmi_obj_too_many(fmi_obj *o) {
+  return fmi_fail_line(o->a.env, FM_ERROR_LIMIT, o->line, "more than %zu vertices, or 8 times as many corners or UVs (fm_limits.vertices)", o->most_vertices);
+}
+
+FMI_FN bool fmi_obj_vertex(fmi_obj *o) {
+  fm_mesh *mesh = o->a.mesh;
+  float *positions = (float *)fmi_reserve(o->a.env, &o->a.env->keep, mesh->positions, mesh->vertex_count + 1, &o->position_room, 3 * sizeof(float));
+  float more;
+  int extra = 0;
+  if (!positions) return false;
+  mesh->positions = positions;
+  if (mesh->vertex_count >= o->most_vertices) return fmi_obj_too_many(o);
+  for (int i = 0; i < 3; i++)
+    if (!fmi_obj_number(o, "v", &positions[3 * mesh->vertex_count + (size_t)i])) return false;
+  mesh->vertex_count++;
+  for (fmi_obj_skip_blanks(o); !fmi_obj_at_end(o); fmi_obj_skip_blanks(o), extra++)
+    if (!fmi_obj_number(o, "v", &more)) return false;
+  if (extra > 1) fmi_obj_note_line(o, &o->colours); /* one alone is w */
+  return true;
+}
+
+FMI_FN bool fmi_obj_uv(fmi_obj *o) {
+  fm_mesh *mesh = o->a.mesh;
+  float *uvs = (float *)fmi_reserve(o->a.env, &o->a.env->keep, mesh->uvs, mesh->uv_count + 1, &o->uv_room, 2 * sizeof(float)), more;
+  if (!uvs) return false;
+  mesh->uvs = uvs;
+  if (mesh->uv_count >= o->most_corners) return fmi_obj_too_many(o);
+  uvs += 2 * mesh->uv_count++;
+  uvs[1] = 0.0f;
+  if (!fmi_obj_number(o, "vt", &uvs[0])) return false;
+  fmi_obj_skip_blanks(o);
+  if (fmi_obj_at_end(o)) return true;
+  if (!fmi_obj_number(o, "vt", &uvs[1])) return false;
+  for (fmi_obj_skip_blanks(o); !fmi_obj_at_end(o); fmi_obj_skip_blanks(o))
+    if (!fmi_obj_number(o, "vt", &more)) return false;
+  return true;
+}
+
+/* Reads an index, from 1 or, negative, backwards from the last; what: what it counts. Larger ones than there are so far may be
+   right later. */
+FMI_FN bool fmi_obj_index(fmi_obj *o, size_t count, const char *what, fmi_obj_ahead *ahead, uint32_t *index) {
+  const char *start = o->p, *p = start, *end = o->end;
+  bool negative = p < end && *p == '-';
+  if (p < end && (*p == '-' || *p == '+')) p++;
+  const char *first = p;
+  uint64_t value = 0;
+  for (; p < end && fmi_is_digit(*p); p++)
+    if (value < 0x10000000000u) value = value * 10 + (uint64_t)(*p - '0');
+  o->p = p;
+  if (p == first) return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "\"%s\" is not an index of a polygon's corner", fmi_obj_show(o, start).text);
+  if (value == 0) return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "a polygon uses %s 0, but OBJ counts from 1", what);
+  if (negative) {
+    if (value > count) return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "a polygon uses %s %s, but there are only %zu before it", what, fmi_obj_show(o, start).text, count);
+    *index = (uint32_t)(count - (size_t)value);
+    return true;
+  }
+  if (value > 0x7FFFFFFF) return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "a polygon uses %s %s, more than there can be", what, fmi_obj_show(o, start).text);
+  *index = (uint32_t)value - 1;
+  if (value > count && *index >= ahead->index) {
+    if (*index > ahead->index || !ahead->line) ahead->line = o->line;
+    ahead->index = *index;
+  }
+  return true;
+}
+
+FMI_FN bool fmi_obj_equal(fmi_obj_text a, fmi_obj_text b) { return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0); }
+
+/* A polygon belongs to the run of its name, and opens it if it is the first. */
+FMI_FN bool fmi_obj_join_run(fmi_obj *o, fmi_obj_runs *runs) {
+  if (runs->begun) return true;
+  runs->begun = runs->count > 0 && fmi_obj_equal(runs->list[runs->count - 1].name, runs->name);
+  if (runs->begun) return true;
+  fmi_obj_run *list = (fmi_obj_run *)fmi_reserve(o->a.env, &o->a.env->temp, runs->list, runs->count + 1, &runs->room, sizeof *list);
+  if (!list) return false;
+  runs->list = list;
+  runs->begun = true;
+  list += runs->count++;
+  list->name = runs->name;
+  list->first_polygon = o->a.mesh->polygon_count;
+  list->first_vertex = o->settled;
+  return true;
+}
+FMI_FN void fmi_obj_name_run(fmi_obj_runs *runs, fmi_obj_text name) {
+  runs->name = name;
+  runs->begun = false;
+  runs->used = true;
+}
+
+/* The material of the name that usemtl gave, when its first polygon comes. */
+FMI_FN bool fmi_obj_find_material(fmi_obj *o) {
+  fmi_env *env = o->a.env;
+  fm_mesh *mesh = o->a.mesh;
+  fmi_name_slot *slot = fmi_find_name(env, &o->materials, o->material_name.data, o->material_name.size);
+  if (!slot) return false;
+  if (slot->value == FM_NONE) {
+    fm_material *materials = (fm_material *)fmi_reserve(env, &env->keep, mesh->materials, mesh->material_count + 1, &o->material_room, sizeof *materials);
+    if (!materials) return false;
+    mesh->materials = materials;
+    materials += mesh->material_count;
+    materials->texture = materials->opacity = FM_NONE;
+    materials->name = fmi_copy_text(env, &env->keep, o->material_name.data, o->material_name.size);
+    if (!materials->name) return false;
+    slot->value = (uint32_t)mesh->material_count++;
+  }
+  o->material = slot->value;
+  o->material_name.size = 0;
+  return true;
+}
+
+/* Room for a polygon and for one corner more. */
+FMI_FN bool fmi_obj_grow_polygons(fmi_obj *o) {
+  fmi_env *env = o->a.env;
+  fm_mesh *mesh = o->a.mesh;
+  size_t need = mesh->polygon_count + 1;
+  uint32_t *starts = (uint32_t *)fmi_reserve(env, &env->keep, mesh->polygon_starts, need + 1, &o->polygon_room, sizeof *starts);
+  if (!starts) return false;
+  mesh->polygon_starts = starts;
+  uint32_t *materials = (uint32_t *)fmi_reserve(env, &env->keep, mesh->polygon_materials, need, &o->polygon_material_room, sizeof *materials);
+  if (!materials) return false;
+  mesh->polygon_materials = materials;
+  return need <= o->most_corners || fmi_obj_too_many(o);
+}
+FMI_FN bool fmi_obj_grow_corners(fmi_obj *o) {
+  fmi_env *env = o->a.env;
+  fm_mesh *mesh = o->a.mesh;
+  size_t need = mesh->corner_count + 1;
+  uint32_t *corners = (uint32_t *)fmi_reserve(env, &env->keep, mesh->corners, need, &o->corner_room, sizeof *corners);
+  if (!corners) return false;
+  mesh->corners = corners;
+  uint32_t *uvs = (uint32_t *)fmi_reserve(env, &env->keep, mesh->corner_uvs, need, &o->corner_uv_room, sizeof *uvs);
+  if (!uvs) return false;
+  mesh->corner_uvs = uvs;
+  return need <= o->most_corners || fmi_obj_too_many(o);
+}
+
+/* The corner that exporters write: v/t or v/t/n, plain digits, of what the file has given already. False: it is another, and still
+   to be read. */
+FMI_FN bool fmi_obj_plain_corner(fmi_obj *o, uint32_t *vertex, uint32_t *uv) {
+  const char *p = o->p;
+  uint32_t number[3];
+  int n = 0;
+  if (o->end - p < 32) return false; /* three numbers of 9 digits, and what is behind them */
+  do {
+    const char *first = p, *most = p + 9;
+    uint32_t value = 0;
+    while (p < most && fmi_is_digit(*p)) value = value * 10 + (uint32_t)(*p++ - '0');
+    if (p == first) return false;
+    number[n++] = value - 1;
+  } while (n < 3 && *p++ == '/');
+  if (n < 3) p--;
+  if (n < 2 || (*p != ' ' && *p != '\n') || number[0] >= o->a.mesh->vertex_count || number[1] >= o->a.mesh->uv_count) return false;
+  *vertex = number[0];
+  *uv = number[1];
+  o->p = p;
+  o->has_corner_uvs = true;
+  return true;
+}
+
+/* vertex, vertex/uv, vertex//normal or vertex/uv/normal */
+FMI_FN bool fmi_obj_corner(fmi_obj *o) {
+  fm_mesh *mesh = o->a.mesh;
+  const char *start = o->p;
+  uint32_t uv = FM_NONE;
+  if (mesh->corner_count >= o->corner_room && !fmi_obj_grow_corners(o)) return false;
+  if (fmi_obj_plain_corner(o, &mesh->corners[mesh->corner_count], &mesh->corner_uvs[mesh->corner_count])) {
+    mesh->corner_count++;
+    return true;
+  }
+  if (!fmi_obj_index(o, mesh->vertex_count, "vertex", &o->ahead, &mesh->corners[mesh->corner_count])) return false;
+  if (o->p < o->end && *o->p == '/') {
+    o->p++;
+    if (!fmi_obj_after_word(o) && *o->p != '/') {
+      if (!fmi_obj_index(o, mesh->uv_count, "UV", &o->ahead_uv, &uv)) return false;
+      o->has_corner_uvs = true;
+    }
+    if (o->p < o->end && *o->p == '/') {
+      o->p++;
+      const char *p = o->p, *end = o->end;
+      if (p < end && (*p == '-' || *p == '+')) p++;
+      while (p < end && fmi_is_digit(*p)) p++;
+      o->p = p;
+    }
+  }
+  if (!fmi_obj_after_word(o))
+    return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "\"%s\" is no corner of a polygon; those look like 1, 1/2, 1//3 or 1/2/3", fmi_obj_show(o, start).text);
+  mesh->corner_uvs[mesh->corner_count++] = uv;
+  return true;
+}
+
+FMI_FN bool fmi_obj_polygon(fmi_obj *o) {
+  fm_mesh *mesh = o->a.mesh;
+  size_t start = mesh->corner_count;
+  if (!fmi_obj_grow_polygons(o)) return false;
+  if (o->material_name.size && !fmi_obj_find_material(o)) return false;
+  if (!fmi_obj_join_run(o, &o->objects) || !fmi_obj_join_run(o, &o->groups)) return false;
+  for (fmi_obj_skip_blanks(o); !fmi_obj_at_end(o); fmi_obj_skip_blanks(o))
+    if (!fmi_obj_corner(o)) return false;
+  if (mesh->corner_count > o->most_corners) return fmi_obj_too_many(o);
+  if (mesh->corner_count == start) return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "a polygon without corners; the file is damaged: export or copy it again");
+  mesh->polygon_starts[mesh->polygon_count] = (uint32_t)start;
+  mesh->polygon_materials[mesh->polygon_count++] = o->material;
+  o->settled = mesh->vertex_count;
+  return true;
+}
+
+/* Exporters repeat mtllib; each file is read once. */
+FMI_FN bool fmi_obj_add_library(fmi_obj *o, fmi_obj_text name) {
+  fmi_name_slot *slot = fmi_find_name(o->a.env, &o->library_names, name.data, name.size);
+  if (!slot || slot->value != FM_NONE) return slot != NULL;
+  slot->value = 0;
+  fmi_obj_text *grown = (fmi_obj_text *)fmi_reserve(o->a.env, &o->a.env->temp, o->libraries, o->library_count + 1, &o->library_room, sizeof *grown);
+  if (!grown) return false;
+  o->libraries = grown;
+  grown[o->library_count++] = name;
+  return true;
+}
+
+/* The rarer statements; what is not known is left out. */
+FMI_FN bool fmi_obj_other(fmi_obj *o, fmi_obj_text word) {
+  static const char *const elements[] = {"l", "p", "vp", "cstype", "deg", "bmat", "step", "curv", "curv2", "surf", "parm", "trim", "hole", "scrv", "sp", "end", "con"};
+  static const char *const silent[] = {"s", "mg", "bevel", "c_interp", "d_interp", "lod", "shadow_obj", "trace_obj", "ctech", "stech", "usemap", "maplib", "call", "csh"};
+#define FMI_OBJ_IS(text) (word.size == strlen(text) && memcmp(word.data, text, word.size) == 0)
+  if (FMI_OBJ_IS("o")) { fmi_obj_name_run(&o->objects, fmi_obj_rest(o)); return true; }
+  if (FMI_OBJ_IS("g")) { fmi_obj_name_run(&o->groups, fmi_obj_rest(o)); return true; }
+  if (FMI_OBJ_IS("usemtl")) {
+    o->material_name = fmi_obj_rest(o);
+    o->material = FM_NONE; /* without a name: no material */
+    return true;
+  }
+  if (FMI_OBJ_IS("mtllib")) return fmi_obj_add_library(o, fmi_obj_rest(o));
+  for (size_t i = 0; i < FMI_COUNT(elements); i++)
+    if (FMI_OBJ_IS(elements[i])) { fmi_obj_note_line(o, &o->elements); return true; }
+  for (size_t i = 0; i < FMI_COUNT(silent); i++)
+    if (FMI_OBJ_IS(silent[i])) return true;
+#undef FMI_OBJ_IS
+  fmi_obj_note_line(o, &o->unknown);
+  return true;
+}
+
+FMI_FN bool fmi_obj_statement(fmi_obj *o) {
+  fmi_obj_text word;
+  fmi_obj_skip_blanks(o);
+  word.data = o->p;
+  while (o->p < o->end && !fmi_obj_after_word(o)) o->p++;
+  word.size = (size_t)(o->p - word.data);
+  if (word.size == 1 && *word.data == 'v') return fmi_obj_vertex(o);
+  if (word.size == 1 && *word.data == 'f') return fmi_obj_polygon(o);
+  if (word.size == 2 && word.data[0] == 'v' && word.data[1] == 't') return fmi_obj_uv(o);
+  if (word.size == 2 && word.data[0] == 'v' && word.data[1] == 'n') return true;
+  if (word.size == 2 && word.data[0] == 'f' && word.data[1] == 'o') return fmi_obj_polygon(o); /* its name before version 3 */
+  return word.size == 0 || fmi_obj_other(o, word);
+}
+
+/* ---- materials ---- */
+
+/* The next word of a line, up to its end. */
+FMI_FN fmi_obj_text fmi_obj_word(const char **p, const char *end) {
+  fmi_obj_text word;
+  while (*p < end && fmi_obj_is_blank(**p)) ++*p;
+  word.data = *p;
+  while (*p < end && !fmi_obj_is_blank(**p)) ++*p;
+  word.size = (size_t)(*p - word.data);
+  return word;
+}
+/* Is it this word, in any case? */
+FMI_FN bool fmi_obj_same(fmi_obj_text word, const char *lower) {
+  size_t n = strlen(lower);
+  if (word.size != n) return false;
+  for (size_t i = 0; i < n; i++)
+    if ((word.data[i] >= 'A' && word.data[i] <= 'Z' ? word.data[i] - 'A' + 'a' : word.data[i]) != lower[i]) return false;
+  return true;
+}
+
+/* Steps over the options of a map; the file name is what remains. Numbers of -o, -s and -t may be one to three. */
+FMI_FN void fmi_obj_skip_options(fmi_obj *o, const char **p, const char *end) {
+  static const struct { const char *name; int least, most; double neutral; } options[] = {
+    {"-blendu", 1, 1, 0}, {"-blendv", 1, 1, 0}, {"-bm", 1, 1, 0}, {"-boost", 1, 1, 0}, {"-cc", 1, 1, 0}, {"-clamp", 1, 1, 0}, {"-colorspace", 1, 1, 0},
+    {"-imfchan", 1, 1, 0}, {"-mm", 2, 2, 0}, {"-o", 1, 3, 0}, {"-s", 1, 3, 1}, {"-t", 1, 3, 0}, {"-texres", 1, 1, 0}, {"-type", 1, 1, 0}};
+  for (;;) {
+    const char *at = *p;
+    fmi_obj_text word = fmi_obj_word(&at, end);
+    size_t k = 0;
+    while (k < FMI_COUNT(options) && !fmi_obj_same(word, options[k].name)) k++;
+    if (k == FMI_COUNT(options)) return;
+    *p = at;
+    for (int i = 0; i < options[k].most; i++) {
+      double value = 0.0;
+      word = fmi_obj_word(&at, end);
+      bool number = word.size && fm_parse_double(word.data, word.data + word.size, &value) == word.data + word.size;
+      if (i >= options[k].least && !number) break;
+      if (number && options[k].most == 3 && value != options[k].neutral) fmi_obj_note_line(o, &o->moved);
+      *p = at;
+    }
+  }
+}
+
+/* The texture of a map statement. folder: that of the MTL as the OBJ gives it, to which names in it are relative. */
+FMI_FN bool fmi_obj_add_map(fmi_obj *o, fmi_obj_text folder, const char *p, const char *end, uint32_t *texture) {
+  fmi_env *env = o->a.env;
+  fmi_texture_source source;
+  fmi_text path = {NULL, NULL, NULL, 0, 0};
+  memset(&source, 0, sizeof source);
+  fmi_obj_skip_options(o, &p, end);
+  while (p < end && fmi_obj_is_blank(*p)) p++;
+  if (p == end || *texture != FM_NONE) return true;
+  if (end - p > 1 && *p == '"' && end[-1] == '"') p++, end--;
+  source.path = p;
+  source.path_size = (size_t)(end - p);
+  if (folder.size && *p != '/' && *p != '\\' && !(end - p > 1 && p[1] == ':')) {
+    path.env = env;
+    path.pool = &env->temp;
+    if (!fmi_text_bytes(&path, folder.data, folder.size) || !fmi_text_bytes(&path, p, source.path_size)) return false;
+    source.other_path = source.path;
+    source.other_size = source.path_size;
+    source.path = path.data;
+    source.path_size = path.size;
+  }
+  *texture = fmi_add_texture(&o->a, &source);
+  return *texture != FM_NONE;
+}
+
+/* Reads an MTL: the maps of the materials that polygons use. */
+FMI_FN bool fmi_obj_read_library(fmi_obj *o, fmi_obj_text folder, const uint8_t *data, size_t size) {
+  const char *p = (const char *)data, *end = p + size;
+  fm_material *material = NULL;
+  if (size >= 3 && memcmp(p, "\xEF\xBB\xBF", 3) == 0) p += 3;
+  while (p < end) {
+    const char *stop = p;
+    while (stop < end && !fmi_obj_is_break(*stop)) stop++;
+    const char *next = stop < end ? stop + 1 : end;
+    while (stop > p && fmi_obj_is_blank(stop[-1])) stop--;
+    fmi_obj_text word = fmi_obj_word(&p, stop);
+    if (fmi_obj_same(word, "newmtl")) {
+      while (p < stop && fmi_obj_is_blank(*p)) p++;
+      fmi_name_slot *slot = o->materials.room ? fmi_name_place(&o->materials, p, (size_t)(stop - p)) : NULL;
+      material = slot && slot->text ? &o->a.mesh->materials[slot->value] : NULL;
+    } else if (material && fmi_obj_same(word, "map_kd")) {
+      if (!fmi_obj_add_map(o, folder, p, stop, &material->texture)) return false;
+    } else if (material && fmi_obj_same(word, "map_d")) {
+      if (!fmi_obj_add_map(o, folder, p, stop, &material->opacity)) return false;
+    }
+    p = next;
+  }
+  return true;
+}
+
+/* Looks for an MTL as written and, failing that, by its file name beside the OBJ. */
+FMI_FN bool fmi_obj_open_library(fmi_obj *o, fmi_obj_text name, bool *found) {
+  fmi_env *env = o->a.env;
+  fmi_search s;
+  fmi_obj_text folder = {NULL, 0};
+  fmi_begin_search(&s, &o->a);
+  *found = false;
+  if (name.size == 0) return true;
+  char *path = fmi_copy_text(env, &env->temp, name.data, name.size);
+  if (!path) return false;
+  for (char *c = path; *c; c++)
+    if (*c == '\\') *c = '/';
+  const char *file = fmi_file_name(path);
+  bool beside = path[0] != '/' && !(path[0] && path[1] == ':');
+  if (!fmi_try_file(&s, beside, "", path, strlen(path))) return fmi_forgive(env);
+  if (s.found && beside) folder.data = path, folder.size = (size_t)(file - path);
+  if (!s.found && file != path && !fmi_try_file(&s, true, "", file, strlen(file))) return fmi_forgive(env);
+  *found = s.found;
+  if (!s.found) return true;
+  return fmi_obj_read_library(o, folder, s.data, s.size); /* the textures' paths point into it: it stays until the end */
+}
+
+/* A line "mtllib a.mtl b.mtl" may as well be one name with blanks. Those that are not there are told in one warning. */
+FMI_FN bool fmi_obj_open_libraries(fmi_obj *o) {
+  fmi_env *env = o->a.env;
+  fmi_text missing = {NULL, NULL, NULL, 0, 0};
+  size_t count = 0;
+  missing.env = env;
+  missing.pool = &env->temp;
+  for (size_t i = 0; i < o->library_count; i++) {
+    fmi_obj_text line = o->libraries[i];
+    const char *p = line.data, *end = line.data + line.size;
+    bool found;
+    if (!fmi_obj_open_library(o, line, &found)) return false;
+    while (!found && p < end) {
+      fmi_obj_text name = fmi_obj_word(&p, end);
+      bool one = false;
+      if (name.size != line.size && !fmi_obj_open_library(o, name, &one)) return false;
+      if (one || !name.size) continue;
+      count++;
+      if (missing.size > 300) continue;
+      if (missing.size && !fmi_text_bytes(&missing, ", ", 2)) return false;
+      if (!fmi_text_bytes(&missing, name.data, fmi_min_size(name.size, 200))) return false;
+    }
+  }
+  return !count || fmi_warn(env, "material files that are not there or cannot be read: %s (%zu in all); put them beside the OBJ to have the textures", missing.data, count);
+}
+
+/* ---- the file ---- */
+
+FMI_FN void fmi_obj_describe(const fm_mesh *mesh, fm_part *part) {
+  for (size_t i = 0; i < part->vertex_count; i++)
+    for (size_t k = 0; k < 3; k++) part->stored_sum[k] += (double)mesh->positions[3 * (part->first_vertex + i) + k];
+  for (size_t i = 0; mesh->corner_uvs && i < part->corner_count; i++) {
+    uint32_t uv = mesh->corner_uvs[part->first_corner + i];
+    if (uv == FM_NONE) continue;
+    part->has_uvs = true;
+    for (size_t k = 0; k < 2; k++) part->uv_sum[k] += (double)mesh->uvs[2 * (size_t)uv + k];
+  }
+  for (size_t i = 0; i < part->polygon_count; i++) {
+    size_t first = part->first_polygon + i, n = mesh->polygon_starts[first + 1] - mesh->polygon_starts[first];
+    part->stored_triangles += n > 2 ? n - 2 : 0;
+  }
+  part->instance_count = 1;
+  part->stored_vertices = part->vertex_count;
+  part->stored_polygons = part->polygon_count;
+  part->stored_corners = part->corner_count;
+}
+
+FMI_FN bool fmi_obj_make_parts(fmi_obj *o) {
+  fmi_env *env = o->a.env;
+  fm_mesh *mesh = o->a.mesh;
+  fmi_obj_runs *runs = o->objects.used ? &o->objects : &o->groups;
+  if (runs->count == 0) { /* nothing but vertices */
+    runs->begun = false;
+    if (!fmi_obj_join_run(o, runs)) return false;
+  }
+  runs->list[0].first_vertex = 0;
+  mesh->parts = (fm_part *)fmi_alloc_zero(env, &env->keep, runs->count, sizeof *mesh->parts);
+  if (!mesh->parts) return false;
+  for (size_t i = 0; i < runs->count; i++) {
+    fm_part *part = &mesh->parts[mesh->part_count++];
+    const fmi_obj_run *run = &runs->list[i], *next = i + 1 < runs->count ? run + 1 : NULL;
+    part->name = run->name.size ? fmi_copy_text(env, &env->keep, run->name.data, run->name.size) : fmi_copy_text(env, &env->keep, mesh->name, strlen(mesh->name));
+    if (!part->name) return false;
+    part->first_vertex = run->first_vertex;
+    part->vertex_count = (next ? next->first_vertex : mesh->vertex_count) - run->first_vertex;
+    part->first_polygon = run->first_polygon;
+    part->polygon_count = (next ? next->first_polygon : mesh->polygon_count) - run->first_polygon;
+    part->first_corner = mesh->polygon_starts[part->first_polygon];
+    part->corner_count = mesh->polygon_starts[part->first_polygon + part->polygon_count] - part->first_corner;
+    fmi_obj_describe(mesh, part);
+  }
+  return true;
+}
+
+/* Indices that pointed ahead, and what the arrays look like when all is read. */
+FMI_FN bool fmi_obj_close(fmi_obj *o) {
+  fmi_env *env = o->a.env;
+  fm_mesh *mesh = o->a.mesh;
+  if (o->ahead.line && o->ahead.index >= mesh->vertex_count)
+    return fmi_fail_line(env, FM_ERROR_FORMAT, o->ahead.line, "a polygon uses vertex %u, but the file has only %zu; it is damaged or cut off: export or copy it again",
+                         o->ahead.index + 1, mesh->vertex_count);
+  if (o->ahead_uv.line && o->ahead_uv.index >= mesh->uv_count)
+    return fmi_fail_line(env, FM_ERROR_FORMAT, o->ahead_uv.line, "a polygon uses UV %u, but the file has only %zu; it is damaged or cut off: export or copy it again",
+                         o->ahead_uv.index + 1, mesh->uv_count);
+  if (!mesh->vertex_count) return fmi_fail(env, FM_ERROR_FORMAT, "has no vertices (lines that begin with \"v\"): it is no OBJ file, or it is damaged");
+  if (!fmi_obj_grow_polygons(o)) return false;
+  mesh->polygon_starts[mesh->polygon_count] = (uint32_t)mesh->corner_count;
+  if (!o->has_corner_uvs) {
+    fmi_release(env, mesh->uvs);
+    fmi_release(env, mesh->corner_uvs);
+    mesh->uvs = NULL;
+    mesh->corner_uvs = NULL;
+    mesh->uv_count = 0;
+  }
+  if (!mesh->material_count) {
+    fmi_release(env, mesh->polygon_materials);
+    mesh->polygon_materials = NULL;
+  }
+  return fmi_clean_floats(env, mesh->positions, mesh->vertex_count, 3, "position") && fmi_clean_floats(env, mesh->uvs, mesh->uv_count, 2, "UV");
+}
+
+FMI_FN bool fmi_obj_warn(fmi_obj *o) {
+  fmi_env *env = o->a.env;
+  return (!o->colours.count || fmi_warn(env, "vertex colours are left out (first on line %d, %zu in all)", o->colours.line, o->colours.count)) &&
+         (!o->elements.count || fmi_warn(env, "points, lines, curves and surfaces are left out (first on line %d, %zu in all)", o->elements.line, o->elements.count)) &&
+         (!o->unknown.count || fmi_warn(env, "lines that begin with a word that OBJ does not have are left out (first line %d, %zu in all)", o->unknown.line, o->unknown.count)) &&
+         (!o->moved.count || fmi_warn(env, "the material file moves or scales textures (-o, -s, -t), which is not applied"));
+}
+
+/* Reads a head from OBJ text, which stays the caller's and is not needed afterwards. */
+FMI_FN bool fmi_read_obj(fmi_env *env, const uint8_t *data, size_t size, const fm_load_desc *desc, fm_mesh *mesh) {
+  fmi_obj o;
+  memset(&o, 0, sizeof o);
+  fmi_begin_mesh(&o.a, env, desc, mesh);
+  o.p = (const char *)data;
+  o.end = o.p + size;
+  o.line = 1;
+  o.material = FM_NONE;
+  o.most_vertices = fmi_min_size(env->limits.vertices, 0x0FFFFFFF);
+  o.most_corners = 8 * fmi_min_size(o.most_vertices, 0x02AAAAAA);
+  mesh->format = FM_FORMAT_OBJ;
+  if (size >= 2 && ((data[0] == 0xFF && data[1] == 0xFE) || (data[0] == 0xFE && data[1] == 0xFF)))
+    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is UTF-16 text; save it as UTF-8 or plain ASCII");
+  if (size >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0) o.p += 3;
+  o.returns = size && memchr(data, '\r', size) != NULL;
+  while (o.p < o.end) {
+    if (!fmi_obj_statement(&o)) return false;
+    fmi_obj_skip_line(&o);
+  }
+  return fmi_obj_close(&o) && fmi_obj_make_parts(&o) && fmi_obj_open_libraries(&o) && fmi_obj_warn(&o) && fmi_finish_mesh(&o.a);
+}
+
+#endif /* FACEMORPH_NO_OBJ */
+
+/* ============================================================ [FM:fbx] ==============================================
+   FBX binary 7.0 to 7.7: records, arrays, objects and their connections, node transforms, and the head that all meshes of the
+   file make together. Only what a head needs is looked at: the records of a level are stepped over by their end offsets.
+   Guarantees: every offset, length and index of the file is checked before use; time linear in the file's size (times log of the
+   number of objects); no recursion. Trusts: nothing in the file. Test: tests/test_fbx.c */
+
+#ifndef FACEMORPH_NO_FBX
+
+/* A piece of the file: text without a 0 at its end. */
+typedef struct fmi_fbx_text { const char *data; size_t size; } fmi_fbx_text;
+
+FMI_FN bool fmi_fbx_is(fmi_fbx_text text, const char *word) {
+  return strlen(word) == text.size && memcmp(text.data, word, text.size) == 0;
+}
+
+/* How many bytes of UTF-8 begin here: 0 if none that are right (RFC 3629), or a control character. */
+FMI_FN size_t fmi_fbx_utf8(const uint8_t *p, size_t size) {
+  uint32_t c = size ? p[0] : 0;
+  size_t n = c < 0x20 || c == 0x7F ? 0 : c < 0x80 ? 1 : c < 0xC2 ? 0 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : c < 0xF5 ? 4 : 0;
+  if (n > size) return 0;
+  for (size_t i = 1; i < n; i++)
+    if ((p[i] & 0xC0) != 0x80) return 0;
+  if ((c == 0xE0 && p[1] < 0xA0) || (c == 0xED && p[1] > 0x9F) || (c == 0xF0 && p[1] < 0x90) || (c == 0xF4 && p[1] > 0x8F)) return 0;
+  return n;
+}
+/* Copies a text as valid UTF-8 without control characters, '?' for each byte that is wrong; cut where there is no more room. */
+FMI_FN void fmi_fbx_clean(char *out, size_t room, fmi_fbx_text text) {
+  size_t used = 0, n;
+  for (size_t i = 0; i < text.size; i += n ? n : 1) {
+    n = fmi_fbx_utf8((const uint8_t *)text.data + i, text.size - i);
+    if (used + (n ? n : 1) >= room) break;
+    if (n) memcpy(out + used, text.data + i, n);
+    else out[used] = '?';
+    used += n ? n : 1;
+  }
+  out[used] = 0;
+}
+/* A name for the mesh. NULL: recorded. */
+FMI_FN char *fmi_fbx_copy_name(fmi_env *env, fmi_fbx_text text) {
+  char *copy = (char *)fmi_alloc(env, &env->keep, text.size + 1, 1);
+  if (copy) fmi_fbx_clean(copy, text.size + 1, text);
+  return copy;
+}
+typedef enum fmi_fbx_kind {
+  FMI_FBX_GEOMETRY, FMI_FBX_MODEL, FMI_FBX_MATERIAL, FMI_FBX_TEXTURE, FMI_FBX_LAYERED, FMI_FBX_VIDEO
+} fmi_fbx_kind;
+
+typedef struct fmi_fbx_object {
+  uint64_t id;
+  fmi_fbx_kind kind;
+  size_t start, children, end; /* bytes: its record, the records inside it */
+  fmi_fbx_text name;
+  size_t first_link, link_count; /* what is connected into it, in the order of the connections */
+  uint32_t parent;             /* of a model: object index or FM_NONE */
+  uint32_t slot;               /* of a material or a texture: its index in the mesh, FM_NONE before its first use; of a geometry: its shape */
+  bool used;                   /* of a texture: its slot is final, also if it is FM_NONE */
+  size_t picture;              /* of a texture or a video */
+} fmi_fbx_object;
+
+/* A connection as stored, then with its ends resolved to object indices. */
+typedef struct fmi_fbx_wire { uint64_t child, parent; fmi_fbx_text property; } fmi_fbx_wire;
+typedef struct fmi_fbx_link { uint32_t child; fmi_fbx_text property; } fmi_fbx_link;
+
+/* An unsigned number and what it belongs to; sorted by number, equal ones stay in order. */
+typedef struct fmi_fbx_key { uint64_t number; size_t index; } fmi_fbx_key;
+
+/* What is not as it should be, or is left out: one warning of each sort, with the first name and how many there are. */
+enum {
+  FMI_FBX_NO_ID, FMI_FBX_SAME_ID, FMI_FBX_WEIGHT, FMI_FBX_SKIN, FMI_FBX_ANIMATION, FMI_FBX_SUBDIVISION, FMI_FBX_UNUSED, FMI_FBX_BARE,
+  FMI_FBX_OPEN, FMI_FBX_UV_KIND, FMI_FBX_UV_NONE, FMI_FBX_MATERIAL_KIND, FMI_FBX_MATERIAL_NONE, FMI_FBX_LAYERS, FMI_FBX_PROCEDURAL,
+  FMI_FBX_NOTE_COUNT
+};
+typedef struct fmi_fbx_note { size_t count; fmi_fbx_text first; } fmi_fbx_note;
+static const char *const fmi_fbx_note_words[FMI_FBX_NOTE_COUNT][2] = {
+  {"object", "has no id and is left out"},
+  {"object", "has the id of an earlier one; connections are taken to mean that one"},
+  {"blend shape", "is stored with a weight other than 0, which is not applied"},
+  {"skin", "is not applied: the head is loaded in its base shape"},
+  {"animation", "is not applied: the head is loaded as its objects stand"},
+  {"mesh", "is meant to be subdivided; it is loaded as it is"},
+  {"mesh", "is used by no object and adds nothing to the head"},
+  {"mesh", "has no polygons"},
+  {"mesh", "ends with a polygon that is not closed; it is closed there"},
+  {"mesh", "has UVs stored in a way that is not read; it is loaded without"},
+  {"mesh", "has corners without a valid UV; they get its last one"},
+  {"mesh", "has materials stored in a way that is not read; all its polygons get the object's first"},
+  {"mesh", "has polygons whose material its object does not have"},
+  {"material", "has a texture of several layers; the first is used"},
+  {"texture", "names no picture file and is left out; bake it into one"}
+};
+
+/* A picture as the records of a texture and its video describe it. */
+typedef struct fmi_fbx_picture {
+  fmi_fbx_text relative, absolute; /* where it was on the machine that wrote the file */
+  const uint8_t *content;          /* its bytes, if they are in the file */
+  size_t content_size;
+} fmi_fbx_picture;
+
+typedef struct fmi_fbx {
+  fmi_env *env;
+  const uint8_t *data;
+  size_t size;
+  int version;
+  bool wide;                /* 64-bit record headers */
+  fmi_fbx_object *objects;  /* in file order */
+  size_t object_count, object_room;
+  fmi_fbx_key *ids;         /* of all objects, sorted */
+  fmi_fbx_wire *wires;
+  size_t wire_count, wire_room;
+  fmi_fbx_link *links;
+  size_t link_count;
+  fmi_fbx_picture *pictures; /* of all textures and videos */
+  fmi_fbx_key *contents;    /* hashes of the file names of videos that hold bytes, sorted */
+  size_t content_count;
+  size_t curve_count, shape_room; /* shape_room: of the mesh's list of blend shapes */
+  fmi_fbx_note animation;   /* animations, which only count if there are curves */
+  fmi_fbx_note notes[FMI_FBX_NOTE_COUNT];
+  char words[64];           /* fmi_fbx_show's */
+} fmi_fbx;
+
+/* A name for a message; good until the next call. */
+FMI_FN const char *fmi_fbx_show(fmi_fbx *fbx, fmi_fbx_text text) {
+  fmi_fbx_clean(fbx->words, sizeof fbx->words, text);
+  return fbx->words;
+}
+
+/* Damage at a byte, in words; what to do about it is always the same. Returns false. */
+FMI_FN FMI_PRINTF(3, 4) bool fmi_fbx_damaged(fmi_fbx *fbx, size_t at, const char *format, ...) {
+  char what[400];
+  va_list list;
+  va_start(list, format);
+  fmi_format_list(what, sizeof what, format, list);
+  va_end(list);
+  return fmi_fail_byte(fbx->env, FM_ERROR_FORMAT, at, "%s: the file is damaged or cut off; export or copy it again", what);
+}
+
+FMI_FN void fmi_fbx_add_note(fmi_fbx_note *note, fmi_fbx_text name) {
+  if (note->count++ == 0) note->first = name;
+}
+/* Turns the notes into warnings. */
+FMI_FN bool fmi_fbx_warn(fmi_fbx *fbx) {
+  for (size_t i = 0; i < FMI_FBX_NOTE_COUNT; i++) {
+    const fmi_fbx_note *note = &fbx->notes[i];
+    char more[48] = "";
+    if (note->count == 0) continue;
+    if (note->count > 1) fmi_format(more, sizeof more, " (so with %zu more)", note->count - 1);
+    if (!fmi_warn(fbx->env, "%s %s %s%s", fmi_fbx_note_words[i][0], note->first.size ? fmi_fbx_show(fbx, note->first) : "(unnamed)",
+                  fmi_fbx_note_words[i][1], more))
+      return false;
+  }
+  return true;
+}
+
+/* ---- records ---- */
+
+typedef struct fmi_fbx_record {
+  size_t start, end;                  /* bytes */
+  size_t properties, properties_end;
+  uint64_t property_count;
+  fmi_fbx_text name;
+  size_t depth;
+} fmi_fbx_record;
+
+/* The records of one level: `at` is where the next one starts. */
+typedef struct fmi_fbx_level { size_t at, end, depth; bool terminated; } fmi_fbx_level;
+
+FMI_FN fmi_fbx_level fmi_fbx_inside(size_t from, size_t end, size_t depth) {
+  fmi_fbx_level level;
+  level.at = from;
+  level.end = end;
+  level.depth = depth;
+  level.terminated = false;
+  return level;
+}
+FMI_FN fmi_fbx_level fmi_fbx_children(const fmi_fbx_record *record) {
+  return fmi_fbx_inside(record->properties_end, record->end, record->depth + 1);
+}
+
+/* The records inside an object, which lies inside Objects. */
+FMI_FN fmi_fbx_level fmi_fbx_object_level(const fmi_fbx_object *object) { return fmi_fbx_inside(object->children, object->end, 3); }
+
+/* Steps to the next record of a level. False at its end, and where the file is damaged, which is recorded. */
+FMI_FN bool fmi_fbx_next(fmi_fbx *fbx, fmi_fbx_level *level, fmi_fbx_record *record) {
+  const uint8_t *p = fbx->data + level->at;
+  size_t header = fbx->wide ? 25 : 13, start = level->at, room = level->end - start;
+  if (room == 0 || level->terminated) return false;
+  if (level->depth > fbx->env->limits.node_depth)
+    return fmi_fail_byte(fbx->env, FM_ERROR_LIMIT, start, "records are nested deeper than %zu (fm_limits.node_depth)",
+                         fbx->env->limits.node_depth);
+  if (room < header) return fmi_fbx_damaged(fbx, start, "a record's header is incomplete");
+  uint64_t end = fbx->wide ? fmi_le64(p) : fmi_le32(p), length = fbx->wide ? fmi_le64(p + 16) : fmi_le32(p + 8);
+  size_t name_length = p[header - 1];
+  if (end == 0 && name_length == 0) {
+    level->at = start + header;
+    level->terminated = true;
+    return false;
+  }
+  room -= header;
+  if (name_length > room || length > room - name_length)
+    return fmi_fbx_damaged(fbx, start, "a record says that it is longer than what holds it");
+  record->start = start;
+  record->name.data = (const char *)p + header;
+  record->name.size = name_length;
+  record->property_count = fbx->wide ? fmi_le64(p + 8) : fmi_le32(p + 4);
+  record->properties = start + header + name_length;
+  record->properties_end = record->properties + (size_t)length;
+  record->depth = level->depth;
+  if (end == 0) end = record->properties_end; /* some writers leave it out where nothing is nested */
+  if (end < record->properties_end || end > level->end)
+    return fmi_fbx_damaged(fbx, start, "record %s says that it ends at byte %llu, which cannot be", fmi_fbx_show(fbx, record->name),
+                           (unsigned long long)end);
+  record->end = (size_t)end;
+  level->at = record->end;
+  return true;
+}
+
+/* ---- properties ---- */
+
+/* One value of a record: a number, a text (S), bytes (R), or an array (lower-case types). */
+typedef struct fmi_fbx_value {
+  char type;
+  size_t start;         /* byte of its type */
+  const uint8_t *bytes;
+  size_t size;          /* stored bytes */
+  size_t count;         /* of an array: elements... */
+  uint32_t encoding;    /* ...and 0: as they are, 1: a zlib stream */
+} fmi_fbx_value;
+
+typedef struct fmi_fbx_values { size_t at, end; uint64_t left; } fmi_fbx_values;
+
+FMI_FN fmi_fbx_values fmi_fbx_values_of(const fmi_fbx_record *record) {
+  fmi_fbx_values values;
+  values.at = record->properties;
+  values.end = record->properties_end;
+  values.left = record->property_count;
+  return values;
+}
+
+/* Bytes of a number, or of an array's element; 0: no such type. */
+FMI_FN size_t fmi_fbx_width(char type) {
+  switch (type) {
+    case 'B': case 'C': case 'Z': case 'b': case 'c': return 1;
+    case 'Y': case 'y': return 2;
+    case 'I': case 'F': case 'i': case 'f': return 4;
+    case 'L': case 'D': case 'l': case 'd': return 8;
+    default: return 0;
+  }
+}
+
+/* The next value of a record. False where there is none, and where the file is damaged, which is recorded. */
+FMI_FN bool fmi_fbx_next_value(fmi_fbx *fbx, fmi_fbx_values *values, fmi_fbx_value *value) {
+  size_t start = values->at, room = values->end - start;
+  if (values->left == 0) return false;
+  const uint8_t *p = fbx->data + start;
+  memset(value, 0, sizeof *value);
+  value->start = start;
+  value->type = room ? (char)p[0] : 0;
+  bool text = value->type == 'S' || value->type == 'R', array = value->type >= 'a' && value->type <= 'z';
+  size_t width = fmi_fbx_width(value->type), header = text ? 5 : array ? 13 : 1;
+  if (room && !text && width == 0)
+    return fmi_fbx_damaged(fbx, start, "a value is of type %u, which FBX does not have", (unsigned)p[0]);
+  uint64_t size = width;
+  if (room >= header && text) size = fmi_le32(p + 1);
+  if (room >= header && array) {
+    value->count = fmi_le32(p + 1);
+    value->encoding = fmi_le32(p + 5);
+    size = fmi_le32(p + 9);
+  }
+  if (room < header || size > room - header)
+    return fmi_fbx_damaged(fbx, start, "a value is longer than the record that holds it");
+  value->bytes = p + header;
+  value->size = (size_t)size;
+  values->at = start + header + (size_t)size;
+  values->left--;
+  return true;
+}
+
+FMI_FN bool fmi_fbx_is_scalar(const fmi_fbx_value *value) { return value->type < 'a' && fmi_fbx_width(value->type) > 0; }
+
+/* A number of any type, as an array's element or alone; 0 for what is no number. */
+FMI_FN double fmi_fbx_real(char type, const uint8_t *p) {
+  switch (type) {
+    case 'd': case 'D': return fmi_bits_double(fmi_le64(p));
+    case 'f': case 'F': return fmi_bits_float(fmi_le32(p));
+    case 'l': case 'L': return (double)(int64_t)fmi_le64(p);
+    case 'i': case 'I': return (int32_t)fmi_le32(p);
+    case 'y': case 'Y': return (int16_t)(uint16_t)fmi_le16(p);
+    case 'b': case 'B': case 'c': case 'C': case 'Z': return p[0];
+    default: return 0.0;
+  }
+}
+/* The same for whole numbers; what has a fraction is none: *ok is false. */
+FMI_FN int64_t fmi_fbx_whole(char type, const uint8_t *p, bool *ok) {
+  *ok = true;
+  switch (type) {
+    case 'l': case 'L': return (int64_t)fmi_le64(p);
+    case 'i': case 'I': return (int32_t)fmi_le32(p);
+    case 'y': case 'Y': return (int16_t)(uint16_t)fmi_le16(p);
+    case 'b': case 'B': case 'c': case 'C': case 'Z': return p[0];
+    default: *ok = false; return 0;
+  }
+}
+
+FMI_FN fmi_fbx_text fmi_fbx_no_text(void) {
+  fmi_fbx_text none;
+  none.data = "";
+  none.size = 0;
+  return none;
+}
+FMI_FN fmi_fbx_text fmi_fbx_value_text(const fmi_fbx_value *value) {
+  fmi_fbx_text text = fmi_fbx_no_text();
+  if (value->type == 'S') {
+    text.data = (const char *)value->bytes;
+    text.size = value->size;
+  }
+  return text;
+}
+/* The next value, which should be a text; empty where it is not. */
+FMI_FN fmi_fbx_text fmi_fbx_next_text(fmi_fbx *fbx, fmi_fbx_values *values) {
+  fmi_fbx_value value;
+  return fmi_fbx_next_value(fbx, values, &value) ? fmi_fbx_value_text(&value) : fmi_fbx_no_text();
+}
+FMI_FN bool fmi_fbx_next_whole(fmi_fbx *fbx, fmi_fbx_values *values, int64_t *number) {
+  fmi_fbx_value value;
+  bool ok = false;
+  *number = fmi_fbx_next_value(fbx, values, &value) && fmi_fbx_is_scalar(&value) ? fmi_fbx_whole(value.type, value.bytes, &ok) : 0;
+  return ok;
+}
+/* A record's first value. */
+FMI_FN fmi_fbx_text fmi_fbx_record_text(fmi_fbx *fbx, const fmi_fbx_record *record) {
+  fmi_fbx_values values = fmi_fbx_values_of(record);
+  return fmi_fbx_next_text(fbx, &values);
+}
+FMI_FN int64_t fmi_fbx_record_whole(fmi_fbx *fbx, const fmi_fbx_record *record) {
+  fmi_fbx_values values = fmi_fbx_values_of(record);
+  int64_t number;
+  fmi_fbx_next_whole(fbx, &values, &number);
+  return number;
+}
+/* A record's only value, which must be an array. */
+FMI_FN bool fmi_fbx_record_array(fmi_fbx *fbx, const fmi_fbx_record *record, fmi_fbx_value *array) {
+  fmi_fbx_values values = fmi_fbx_values_of(record);
+  bool there = fmi_fbx_next_value(fbx, &values, array);
+  const char *name = fmi_fbx_show(fbx, record->name);
+  if (fbx->env->error->status != FM_OK) return false;
+  if (!there || array->type < 'a') return fmi_fbx_damaged(fbx, record->start, "%s holds no array", name);
+  if (array->encoding > 1)
+    return fmi_fbx_damaged(fbx, array->start, "%s is packed in way %u, which FBX does not have", name, (unsigned)array->encoding);
+  size_t width = fmi_fbx_width(array->type);
+  bool fits = array->encoding == 0 ? array->count == array->size / width && array->size % width == 0
+                                   : array->count <= fmi_inflate_most(array->size) / width;
+  return fits || fmi_fbx_damaged(fbx, array->start, "%s should have %zu values, but %zu bytes cannot hold them", name, array->count,
+                                 array->size);
+}
+
+/* An array's elements as plain bytes: those of the file, or unpacked into *unpacked (env->temp; the caller releases it). */
+FMI_FN const uint8_t *fmi_fbx_elements(fmi_fbx *fbx, const fmi_fbx_value *array, uint8_t **unpacked) {
+  size_t bytes = fmi_mul_size(array->count, fmi_fbx_width(array->type));
+  *unpacked = NULL;
+  if (array->encoding == 0) return array->count ? array->bytes : fbx->data; /* an array that is not there has no bytes at all */
+  *unpacked = (uint8_t *)fmi_alloc(fbx->env, &fbx->env->temp, bytes, 1);
+  if (!*unpacked) return NULL;
+  uint64_t offset = (uint64_t)(array->bytes - fbx->data);
+  return fmi_inflate(fbx->env, array->bytes, array->size, offset, *unpacked, bytes) ? *unpacked : NULL;
+}
+
+/* ---- Properties70 ---- */
+
+/* Reads those P records of a Properties70 that `names` lists into values[name][0..2]; the others stay as they are. level: the
+   children of the record that holds the Properties70. */
+FMI_FN bool fmi_fbx_read_properties(fmi_fbx *fbx, fmi_fbx_level level, const char *const *names, size_t name_count,
+                                    double (*values)[3]) {
+  fmi_fbx_record block, record;
+  while (fmi_fbx_next(fbx, &level, &block)) {
+    if (!fmi_fbx_is(block.name, "Properties70")) continue;
+    fmi_fbx_level inner = fmi_fbx_children(&block);
+    while (fmi_fbx_next(fbx, &inner, &record)) {
+      fmi_fbx_values list = fmi_fbx_values_of(&record);
+      fmi_fbx_text name = fmi_fbx_next_text(fbx, &list);
+      size_t n = 0;
+      fmi_fbx_value value;
+      while (n < name_count && !fmi_fbx_is(name, names[n])) n++;
+      if (n == name_count) continue;
+      for (int skip = 0; skip < 3; skip++) fmi_fbx_next_value(fbx, &list, &value); /* its type, its label, its flags */
+      for (int k = 0; k < 3 && fmi_fbx_next_value(fbx, &list, &value); k++) {
+        double number = fmi_fbx_is_scalar(&value) ? fmi_fbx_real(value.type, value.bytes) : values[n][k];
+        if (fmi_is_finite(number)) values[n][k] = number;
+      }
+    }
+  }
+  return fbx->env->error->status == FM_OK;
+}
+
+/* ---- objects and connections ---- */
+
+/* Sorts by number; bottom-up merging, so that equal numbers keep their order and no input is slow. */
+FMI_FN bool fmi_fbx_sort(fmi_env *env, fmi_fbx_key *keys, size_t count) {
+  fmi_fbx_key *spare = (fmi_fbx_key *)fmi_alloc(env, &env->temp, count, sizeof *spare), *from = keys, *to = spare;
+  if (!spare) return false;
+  for (size_t run = 1; run < count; run *= 2) {
+    for (size_t start = 0; start < count; start += 2 * run) {
+      size_t middle = fmi_min_size(start + run, count), end = fmi_min_size(start + 2 * run, count), a = start, b = middle;
+      for (size_t i = start; i < end; i++)
+        to[i] = b == end || (a < middle && from[a].number <= from[b].number) ? from[a++] : from[b++];
+    }
+    fmi_fbx_key *swap = from;
+    from = to;
+    to = swap;
+  }
+  if (from != keys) memcpy(keys, from, count * sizeof *keys);
+  fmi_release(env, spare);
+  return true;
+}
+/* The first of a number's keys, or NULL. */
+FMI_FN const fmi_fbx_key *fmi_fbx_find(const fmi_fbx_key *keys, size_t count, uint64_t number) {
+  size_t low = 0, high = count;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (keys[middle].number < number) low = middle + 1; else high = middle;
+  }
+  return low < count && keys[low].number == number ? &keys[low] : NULL;
+}
+
+/* "Name\0\1Class" is how objects are called. */
+FMI_FN fmi_fbx_text fmi_fbx_bare_name(fmi_fbx_text name) {
+  for (size_t i = 0; i < name.size; i++)
+    if (name.data[i] == 0) name.size = i;
+  return name;
+}
+
+/* What an object's record is to us; false: nothing. */
+FMI_FN bool fmi_fbx_kind_of(fmi_fbx_text record, fmi_fbx_text class_name, fmi_fbx_kind *kind) {
+  if (fmi_fbx_is(record, "Geometry") && fmi_fbx_is(class_name, "Mesh")) *kind = FMI_FBX_GEOMETRY; /* others: Shape, NurbsCurve, Line */
+  else if (fmi_fbx_is(record, "Model")) *kind = FMI_FBX_MODEL;
+  else if (fmi_fbx_is(record, "Material")) *kind = FMI_FBX_MATERIAL;
+  else if (fmi_fbx_is(record, "Texture")) *kind = FMI_FBX_TEXTURE;
+  else if (fmi_fbx_is(record, "LayeredTexture")) *kind = FMI_FBX_LAYERED;
+  else if (fmi_fbx_is(record, "Video")) *kind = FMI_FBX_VIDEO;
+  else return false;
+  return true;
+}
+
+/* Names a blend shape; a stored weight other than 0 is noted, since it is not applied. */
+FMI_FN bool fmi_fbx_add_blend_shape(fmi_fbx *fbx, const fmi_fbx_record *record, fmi_fbx_text name, fm_mesh *mesh) {
+  static const char *const names[1] = {"DeformPercent"};
+  fmi_env *env = fbx->env;
+  double weight[1][3] = {{0, 0, 0}};
+  size_t count = mesh->blend_shape_count;
+  char **grown = (char **)fmi_reserve(env, &env->keep, mesh->blend_shapes, count + 1, &fbx->shape_room, sizeof *grown);
+  if (!grown) return false;
+  mesh->blend_shapes = grown;
+  mesh->blend_shape_count++;
+  grown[count] = fmi_fbx_copy_name(env, name);
+  if (!grown[count]) return false;
+  if (!fmi_fbx_read_properties(fbx, fmi_fbx_children(record), names, 1, weight)) return false;
+  if (weight[0][0] != 0.0) fmi_fbx_add_note(&fbx->notes[FMI_FBX_WEIGHT], name);
+  return true;
+}
+
+/* Takes one record of Objects: what connections speak of is kept, of the rest only what a warning or the mesh will name. */
+FMI_FN bool fmi_fbx_add_object(fmi_fbx *fbx, const fmi_fbx_record *record, fm_mesh *mesh) {
+  fmi_env *env = fbx->env;
+  fmi_fbx_values values = fmi_fbx_values_of(record);
+  fmi_fbx_object object;
+  int64_t id;
+  if (fmi_fbx_is(record->name, "AnimationCurve")) { /* the most frequent one by far */
+    fbx->curve_count++;
+    return true;
+  }
+  memset(&object, 0, sizeof object);
+  bool has_id = fmi_fbx_next_whole(fbx, &values, &id);
+  object.name = fmi_fbx_bare_name(fmi_fbx_next_text(fbx, &values));
+  fmi_fbx_text class_name = fmi_fbx_next_text(fbx, &values);
+  if (env->error->status != FM_OK) return false;
+  if (fmi_fbx_is(record->name, "AnimationStack")) {
+    fmi_fbx_add_note(&fbx->animation, object.name);
+  } else if (fmi_fbx_is(record->name, "Deformer")) {
+    if (fmi_fbx_is(class_name, "BlendShapeChannel")) return fmi_fbx_add_blend_shape(fbx, record, object.name, mesh);
+    if (fmi_fbx_is(class_name, "Skin")) fmi_fbx_add_note(&fbx->notes[FMI_FBX_SKIN], object.name);
+  }
+  if (!fmi_fbx_kind_of(record->name, class_name, &object.kind)) return true;
+  if (!has_id) {
+    fmi_fbx_add_note(&fbx->notes[FMI_FBX_NO_ID], object.name);
+    return true;
+  }
+  object.id = (uint64_t)id;
+  object.start = record->start;
+  object.children = record->properties_end;
+  object.end = record->end;
+  object.parent = object.slot = FM_NONE;
+  size_t need = fbx->object_count + 1;
+  fmi_fbx_object *grown = (fmi_fbx_object *)fmi_reserve(env, &env->temp, fbx->objects, need, &fbx->object_room, sizeof *grown);
+  if (!grown) return false;
+  fbx->objects = grown;
+  grown[fbx->object_count++] = object;
+  return true;
+}
+
+FMI_FN bool fmi_fbx_add_wire(fmi_fbx *fbx, const fmi_fbx_record *record) {
+  fmi_env *env = fbx->env;
+  fmi_fbx_values values = fmi_fbx_values_of(record);
+  fmi_fbx_text kind = fmi_fbx_next_text(fbx, &values);
+  int64_t child, parent;
+  if (kind.size != 2 || kind.data[0] != 'O') return env->error->status == FM_OK; /* from a property: nothing that a head needs */
+  bool ok = fmi_fbx_next_whole(fbx, &values, &child);
+  ok = fmi_fbx_next_whole(fbx, &values, &parent) && ok;
+  if (!ok || parent == 0) return env->error->status == FM_OK; /* 0 is the scene */
+  fmi_fbx_wire *grown = (fmi_fbx_wire *)fmi_reserve(env, &env->temp, fbx->wires, fbx->wire_count + 1, &fbx->wire_room, sizeof *grown);
+  if (!grown) return false;
+  fbx->wires = grown;
+  grown += fbx->wire_count++;
+  grown->child = (uint64_t)child;
+  grown->parent = (uint64_t)parent;
+  grown->property = fmi_fbx_next_text(fbx, &values);
+  return env->error->status == FM_OK;
+}
+
+/* Sorts the ids. Of objects with one id only the first is found through connections. */
+FMI_FN bool fmi_fbx_index_objects(fmi_fbx *fbx) {
+  fmi_env *env = fbx->env;
+  fbx->ids = (fmi_fbx_key *)fmi_alloc(env, &env->temp, fbx->object_count, sizeof *fbx->ids);
+  if (!fbx->ids) return false;
+  for (size_t i = 0; i < fbx->object_count; i++) {
+    fbx->ids[i].number = fbx->objects[i].id;
+    fbx->ids[i].index = i;
+  }
+  if (!fmi_fbx_sort(env, fbx->ids, fbx->object_count)) return false;
+  for (size_t i = 1; i < fbx->object_count; i++)
+    if (fbx->ids[i].number == fbx->ids[i - 1].number)
+      fmi_fbx_add_note(&fbx->notes[FMI_FBX_SAME_ID], fbx->objects[fbx->ids[i].index].name);
+  return true;
+}
+
+/* Is a connection between these kinds of any use? */
+FMI_FN bool fmi_fbx_useful(fmi_fbx_kind child, fmi_fbx_kind parent, bool to_property) {
+  if (parent == FMI_FBX_MODEL)
+    return !to_property && (child == FMI_FBX_GEOMETRY || child == FMI_FBX_MATERIAL || child == FMI_FBX_MODEL);
+  if (parent == FMI_FBX_MATERIAL) return to_property && (child == FMI_FBX_TEXTURE || child == FMI_FBX_LAYERED);
+  if (parent == FMI_FBX_LAYERED) return child == FMI_FBX_TEXTURE;
+  return parent == FMI_FBX_TEXTURE && (child == FMI_FBX_VIDEO || child == FMI_FBX_TEXTURE);
+}
+
+/* Gives every object the list of what is connected into it; models learn their parent instead of keeping their children. */
+FMI_FN bool fmi_fbx_connect(fmi_fbx *fbx) {
+  fmi_env *env = fbx->env;
+  size_t total = 0;
+  for (size_t pass = 0; pass < 2; pass++) { /* count, then place: all lists lie in one array */
+    for (size_t i = 0; i < fbx->wire_count; i++) {
+      fmi_fbx_wire *wire = &fbx->wires[i];
+      if (pass == 0) {
+        const fmi_fbx_key *child = fmi_fbx_find(fbx->ids, fbx->object_count, wire->child);
+        const fmi_fbx_key *parent = fmi_fbx_find(fbx->ids, fbx->object_count, wire->parent);
+        wire->child = child ? child->index : UINT64_MAX;
+        wire->parent = parent ? parent->index : UINT64_MAX;
+      }
+      if (wire->child == UINT64_MAX || wire->parent == UINT64_MAX) continue;
+      fmi_fbx_object *child = &fbx->objects[wire->child], *parent = &fbx->objects[wire->parent];
+      if (!fmi_fbx_useful(child->kind, parent->kind, wire->property.size > 0)) continue;
+      if (child->kind == FMI_FBX_MODEL) {
+        if (child->parent == FM_NONE) child->parent = (uint32_t)wire->parent;
+        continue;
+      }
+      if (pass == 1) {
+        fmi_fbx_link *link = &fbx->links[parent->first_link + parent->link_count];
+        link->child = (uint32_t)wire->child;
+        link->property = wire->property;
+      }
+      parent->link_count++;
+    }
+    if (pass == 1) break;
+    for (size_t i = 0; i < fbx->object_count; i++) {
+      fbx->objects[i].first_link = total;
+      total += fbx->objects[i].link_count;
+      fbx->objects[i].link_count = 0;
+    }
+    fbx->link_count = total;
+    fbx->links = (fmi_fbx_link *)fmi_alloc(env, &env->temp, total, sizeof *fbx->links);
+    if (!fbx->links) return false;
+  }
+  fmi_release(env, fbx->wires);
+  fbx->wires = NULL;
+  return true;
+}
+
+/* ---- the scene's settings ---- */
+
+typedef struct fmi_fbx_matrix { double m[3][4]; } fmi_fbx_matrix; /* rows; the last column is the translation */
+
+/* What Properties70 of a model can say, and of the scene. */
+enum {
+  FMI_FBX_T, FMI_FBX_R, FMI_FBX_S, FMI_FBX_PRE, FMI_FBX_POST, FMI_FBX_R_OFFSET, FMI_FBX_R_PIVOT, FMI_FBX_S_OFFSET, FMI_FBX_S_PIVOT,
+  FMI_FBX_GEOMETRIC_T, FMI_FBX_GEOMETRIC_R, FMI_FBX_GEOMETRIC_S, FMI_FBX_ORDER, FMI_FBX_R_ACTIVE, FMI_FBX_INHERIT, FMI_FBX_MODEL_COUNT
+};
+static const char *const fmi_fbx_model_names[FMI_FBX_MODEL_COUNT] = {
+  "Lcl Translation", "Lcl Rotation", "Lcl Scaling", "PreRotation", "PostRotation", "RotationOffset", "RotationPivot", "ScalingOffset",
+  "ScalingPivot", "GeometricTranslation", "GeometricRotation", "GeometricScaling", "RotationOrder", "RotationActive", "InheritType"
+};
+typedef struct fmi_fbx_model_values { double v[FMI_FBX_MODEL_COUNT][3]; } fmi_fbx_model_values;
+
+enum {
+  FMI_FBX_RIGHT, FMI_FBX_RIGHT_SIGN, FMI_FBX_UP, FMI_FBX_UP_SIGN, FMI_FBX_FRONT, FMI_FBX_FRONT_SIGN, FMI_FBX_UNIT, FMI_FBX_SCENE_COUNT
+};
+static const char *const fmi_fbx_scene_names[FMI_FBX_SCENE_COUNT] = {
+  "CoordAxis", "CoordAxisSign", "UpAxis", "UpAxisSign", "FrontAxis", "FrontAxisSign", "UnitScaleFactor"
+};
+typedef struct fmi_fbx_scene {
+  double v[FMI_FBX_SCENE_COUNT][3];
+  fmi_fbx_model_values defaults; /* of every model */
+} fmi_fbx_scene;
+
+FMI_FN void fmi_fbx_default_scene(fmi_fbx_scene *scene) {
+  static const double values[FMI_FBX_SCENE_COUNT] = {0, 1, 1, 1, 2, 1, 1};
+  memset(scene, 0, sizeof *scene);
+  for (size_t i = 0; i < FMI_FBX_SCENE_COUNT; i++) scene->v[i][0] = values[i];
+  for (size_t k = 0; k < 3; k++) scene->defaults.v[FMI_FBX_S][k] = scene->defaults.v[FMI_FBX_GEOMETRIC_S][k] = 1.0;
+}
+
+/* Definitions holds the values that properties have where an object leaves them out. */
+FMI_FN bool fmi_fbx_read_definitions(fmi_fbx *fbx, const fmi_fbx_record *definitions, fmi_fbx_scene *scene) {
+  fmi_fbx_level types = fmi_fbx_children(definitions);
+  fmi_fbx_record type, record;
+  while (fmi_fbx_next(fbx, &types, &type)) {
+    if (!fmi_fbx_is(type.name, "ObjectType") || !fmi_fbx_is(fmi_fbx_record_text(fbx, &type), "Model")) continue;
+    fmi_fbx_level inner = fmi_fbx_children(&type);
+    while (fmi_fbx_next(fbx, &inner, &record))
+      if (fmi_fbx_is(record.name, "PropertyTemplate") &&
+          !fmi_fbx_read_properties(fbx, fmi_fbx_children(&record), fmi_fbx_model_names, FMI_FBX_MODEL_COUNT, scene->defaults.v))
+        return false;
+  }
+  return fbx->env->error->status == FM_OK;
+}
+
+/* From the file's axes and unit to metres, Y up, Z to the front. */
+FMI_FN bool fmi_fbx_scene_matrix(fmi_fbx *fbx, const fmi_fbx_scene *scene, fmi_fbx_matrix *matrix, double *unit) {
+  int seen = 0;
+  memset(matrix, 0, sizeof *matrix);
+  *unit = scene->v[FMI_FBX_UNIT][0] / 100.0;
+  if (!(*unit > 0.0) || !fmi_is_finite(*unit)) {
+    *unit = 0.01;
+    if (!fmi_warn(fbx->env, "the file's unit makes no sense (UnitScaleFactor); centimetres are assumed")) return false;
+  }
+  for (int row = 0; row < 3; row++) { /* right, up, front */
+    double axis = scene->v[FMI_FBX_RIGHT + 2 * row][0];
+    for (int k = 0; k < 3; k++)
+      if (axis == k) {
+        seen |= 1 << k;
+        matrix->m[row][k] = scene->v[FMI_FBX_RIGHT_SIGN + 2 * row][0] < 0.0 ? -*unit : *unit;
+      }
+  }
+  if (seen == 7) return true;
+  memset(matrix, 0, sizeof *matrix);
+  for (int k = 0; k < 3; k++) matrix->m[k][k] = *unit;
+  return fmi_warn(fbx->env, "the file's axes make no sense (UpAxis, FrontAxis, CoordAxis); Y up and Z to the front are assumed");
+}
+
+/* ---- transforms ---- */
+
+FMI_FN fmi_fbx_matrix fmi_fbx_identity(void) {
+  fmi_fbx_matrix m;
+  memset(&m, 0, sizeof m);
+  m.m[0][0] = m.m[1][1] = m.m[2][2] = 1.0;
+  return m;
+}
+/* First b, then a. */
+FMI_FN fmi_fbx_matrix fmi_fbx_multiply(const fmi_fbx_matrix *a, const fmi_fbx_matrix *b) {
+  fmi_fbx_matrix c;
+  for (int i = 0; i < 3; i++)
+    for (int k = 0; k < 4; k++)
+      c.m[i][k] = a->m[i][0] * b->m[0][k] + a->m[i][1] * b->m[1][k] + a->m[i][2] * b->m[2][k] + (k == 3 ? a->m[i][3] : 0.0);
+  return c;
+}
+/* The linear part alone. */
+FMI_FN void fmi_fbx_apply(const fmi_fbx_matrix *a, const double v[3], double out[3]) {
+  for (int i = 0; i < 3; i++) out[i] = a->m[i][0] * v[0] + a->m[i][1] * v[1] + a->m[i][2] * v[2];
+}
+FMI_FN double fmi_fbx_determinant(const fmi_fbx_matrix *a) {
+  return a->m[0][0] * (a->m[1][1] * a->m[2][2] - a->m[1][2] * a->m[2][1]) -
+         a->m[0][1] * (a->m[1][0] * a->m[2][2] - a->m[1][2] * a->m[2][0]) +
+         a->m[0][2] * (a->m[1][0] * a->m[2][1] - a->m[1][1] * a->m[2][0]);
+}
+FMI_FN fmi_fbx_matrix fmi_fbx_axis_rotation(int axis, double degrees) {
+  fmi_fbx_matrix m = fmi_fbx_identity();
+  double s = fmi_sin_degrees(degrees), c = fmi_cos_degrees(degrees);
+  int u = (axis + 1) % 3, v = (axis + 2) % 3;
+  m.m[u][u] = c;
+  m.m[u][v] = -s;
+  m.m[v][u] = s;
+  m.m[v][v] = c;
+  return m;
+}
+/* Three angles about X, Y, Z; order 0 to 5 says which comes first: XYZ, XZY, YZX, YXZ, ZXY, ZYX. */
+FMI_FN fmi_fbx_matrix fmi_fbx_rotation(const double degrees[3], int order) {
+  static const uint8_t axes[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 2, 0}, {1, 0, 2}, {2, 0, 1}, {2, 1, 0}};
+  fmi_fbx_matrix m = fmi_fbx_identity();
+  for (int i = 0; i < 3; i++) {
+    int axis = axes[order][i];
+    fmi_fbx_matrix next = fmi_fbx_axis_rotation(axis, degrees[axis]);
+    m = fmi_fbx_multiply(&next, &m);
+  }
+  return m;
+}
+FMI_FN fmi_fbx_matrix fmi_fbx_transposed(const fmi_fbx_matrix *a) { /* the inverse of a rotation */
+  fmi_fbx_matrix m = fmi_fbx_identity();
+  for (int i = 0; i < 3; i++)
+    for (int k = 0; k < 3; k++) m.m[i][k] = a->m[k][i];
+  return m;
+}
+FMI_FN fmi_fbx_matrix fmi_fbx_scaled(const fmi_fbx_matrix *a, const double scale[3]) {
+  fmi_fbx_matrix m = *a;
+  for (int i = 0; i < 3; i++)
+    for (int k = 0; k < 3; k++) m.m[i][k] *= scale[k];
+  return m;
+}
+
+/* A model's own transform, split as inheritance needs it: translation, rotation, scale (pivots and offsets are in the translation). */
+typedef struct fmi_fbx_local { double translation[3], scale[3]; fmi_fbx_matrix rotation; int inherit; } fmi_fbx_local;
+
+/* T Roff Rp Rpre R Rpost^-1 Rp^-1 Soff Sp S Sp^-1, as the FBX SDK documents it. */
+FMI_FN fmi_fbx_local fmi_fbx_make_local(const fmi_fbx_model_values *values) {
+  const double(*v)[3] = values->v;
+  fmi_fbx_local local;
+  double rest[3], turned[3], order = v[FMI_FBX_ORDER][0], inherit = v[FMI_FBX_INHERIT][0];
+  if (v[FMI_FBX_R_ACTIVE][0] != 0.0) { /* otherwise the order and both further rotations sleep */
+    fmi_fbx_matrix pre = fmi_fbx_rotation(v[FMI_FBX_PRE], 0), post = fmi_fbx_rotation(v[FMI_FBX_POST], 0);
+    post = fmi_fbx_transposed(&post);
+    local.rotation = fmi_fbx_rotation(v[FMI_FBX_R], order >= 1.0 && order <= 5.0 ? (int)order : 0); /* 6, spheric: as XYZ */
+    local.rotation = fmi_fbx_multiply(&local.rotation, &post);
+    local.rotation = fmi_fbx_multiply(&pre, &local.rotation);
+  } else local.rotation = fmi_fbx_rotation(v[FMI_FBX_R], 0);
+  local.inherit = inherit == 1.0 ? 1 : inherit == 2.0 ? 2 : 0;
+  for (int k = 0; k < 3; k++) {
+    local.scale[k] = v[FMI_FBX_S][k];
+    rest[k] = v[FMI_FBX_S_OFFSET][k] + v[FMI_FBX_S_PIVOT][k] - local.scale[k] * v[FMI_FBX_S_PIVOT][k] - v[FMI_FBX_R_PIVOT][k];
+  }
+  fmi_fbx_apply(&local.rotation, rest, turned);
+  for (int k = 0; k < 3; k++)
+    local.translation[k] = v[FMI_FBX_T][k] + v[FMI_FBX_R_OFFSET][k] + v[FMI_FBX_R_PIVOT][k] + turned[k];
+  return local;
+}
+
+/* A model in the scene. `frame` is its transform without the scale that it hands down by components. */
+typedef struct fmi_fbx_node {
+  fmi_fbx_matrix world, frame;
+  fmi_fbx_matrix geometric; /* from its geometry to it; comes before `world` and is handed to nobody */
+  double scale[3];    /* what `frame` lacks: its own scale, and what of its ancestors' is passed on */
+  double received[3]; /* the ancestors' part of that */
+  size_t palette_count;
+  bool visiting, done, has_palette;
+} fmi_fbx_node;
+
+/* InheritType 1 (RSrs): parent x own. 0 (RrSs): the parent's scale acts after the own rotation, component by component. 2 (Rrs): the
+   parent's own scale is left out (Maya's segment scale compensate); its translation keeps it. */
+FMI_FN void fmi_fbx_place_node(fmi_fbx_node *node, const fmi_fbx_node *parent, const fmi_fbx_local *local) {
+  fmi_fbx_matrix own = local->rotation;
+  for (int k = 0; k < 3; k++) {
+    bool whole = local->inherit == 1 || !parent;
+    node->received[k] = whole ? 1.0 : local->inherit == 0 ? parent->scale[k] : parent->received[k];
+    node->scale[k] = node->received[k] * local->scale[k];
+    own.m[k][3] = whole ? local->translation[k] : parent->scale[k] * local->translation[k];
+  }
+  node->frame = parent ? fmi_fbx_multiply(local->inherit == 1 ? &parent->world : &parent->frame, &own) : own;
+  node->world = fmi_fbx_scaled(&node->frame, node->scale);
+}
+
+FMI_FN fmi_fbx_matrix fmi_fbx_make_geometric(const fmi_fbx_model_values *values) {
+  fmi_fbx_matrix matrix = fmi_fbx_rotation(values->v[FMI_FBX_GEOMETRIC_R], 0);
+  matrix = fmi_fbx_scaled(&matrix, values->v[FMI_FBX_GEOMETRIC_S]);
+  for (int k = 0; k < 3; k++) matrix.m[k][3] = values->v[FMI_FBX_GEOMETRIC_T][k];
+  return matrix;
+}
+
+/* Places a model and, before it, its ancestors that are not placed yet. chain: room for all objects. */
+FMI_FN bool fmi_fbx_place(fmi_fbx *fbx, const fmi_fbx_scene *scene, fmi_fbx_node *nodes, uint32_t *chain, uint32_t index) {
+  size_t length = 0;
+  for (uint32_t i = index; i != FM_NONE && !nodes[i].done; i = fbx->objects[i].parent) {
+    if (nodes[i].visiting)
+      return fmi_fbx_damaged(fbx, fbx->objects[i].start, "object %s is its own ancestor", fmi_fbx_show(fbx, fbx->objects[i].name));
+    nodes[i].visiting = true;
+    chain[length++] = i;
+  }
+  while (length > 0) {
+    uint32_t i = chain[--length], parent = fbx->objects[i].parent;
+    fmi_fbx_model_values values = scene->defaults;
+    fmi_fbx_level level = fmi_fbx_object_level(&fbx->objects[i]);
+    if (!fmi_fbx_read_properties(fbx, level, fmi_fbx_model_names, FMI_FBX_MODEL_COUNT, values.v)) return false;
+    fmi_fbx_local local = fmi_fbx_make_local(&values);
+    nodes[i].geometric = fmi_fbx_make_geometric(&values);
+    fmi_fbx_place_node(&nodes[i], parent == FM_NONE ? NULL : &nodes[parent], &local);
+    nodes[i].done = true;
+  }
+  return true;
+}
+
+/* ---- meshes ---- */
+
+/* One LayerElement: data, optionally an index into it, and how both belong to the mesh. */
+typedef struct fmi_fbx_layer {
+  bool there, indexed;
+  int64_t number;            /* of the layer element: the lowest one is the first set */
+  fmi_fbx_value data, index;
+  fmi_fbx_text mapping, reference;
+} fmi_fbx_layer;
+
+/* A geometry as its record describes it; nothing is unpacked yet. */
+typedef struct fmi_fbx_shape {
+  uint32_t object, last_model;
+  fmi_fbx_text name;
+  fmi_fbx_value vertices, corners; /* type 0: not there */
+  fmi_fbx_layer uvs, materials;
+  size_t first_instance, instance_count;
+  bool subdivided;
+} fmi_fbx_shape;
+
+/* The same unpacked. */
+typedef struct fmi_fbx_body {
+  const uint8_t *vertices;
+  uint8_t *unpacked;            /* where vertices lies if it was packed */
+  size_t vertex_count, corner_count, polygon_count;
+  uint32_t *corners, *starts;   /* as fm_mesh's */
+  uint32_t *uvs;                /* of each corner; NULL: none */
+  uint32_t *slots;              /* of each polygon: which of its object's materials */
+} fmi_fbx_body;
+
+/* Reads a layer element and takes it if it comes before the one that is there. */
+FMI_FN bool fmi_fbx_read_layer(fmi_fbx *fbx, const fmi_fbx_record *record, const char *data_name, const char *index_name,
+                               fmi_fbx_layer *layer) {
+  fmi_fbx_layer found;
+  fmi_fbx_level level = fmi_fbx_children(record);
+  fmi_fbx_record child;
+  memset(&found, 0, sizeof found);
+  found.number = fmi_fbx_record_whole(fbx, record);
+  found.mapping = found.reference = fmi_fbx_no_text();
+  while (fmi_fbx_next(fbx, &level, &child)) {
+    if (fmi_fbx_is(child.name, "MappingInformationType")) found.mapping = fmi_fbx_record_text(fbx, &child);
+    else if (fmi_fbx_is(child.name, "ReferenceInformationType")) found.reference = fmi_fbx_record_text(fbx, &child);
+    else if (fmi_fbx_is(child.name, data_name)) found.there = fmi_fbx_record_array(fbx, &child, &found.data);
+    else if (fmi_fbx_is(child.name, index_name)) found.indexed = fmi_fbx_record_array(fbx, &child, &found.index);
+  }
+  if (fbx->env->error->status != FM_OK) return false;
+  if (found.there && (!layer->there || found.number < layer->number)) *layer = found;
+  return true;
+}
+
+FMI_FN bool fmi_fbx_read_shape(fmi_fbx *fbx, uint32_t object, fmi_fbx_shape *shape) {
+  fmi_fbx_object *geometry = &fbx->objects[object];
+  fmi_fbx_level level = fmi_fbx_object_level(geometry);
+  fmi_fbx_record record;
+  int64_t smoothness = 0, levels = 0;
+  memset(shape, 0, sizeof *shape);
+  shape->object = object;
+  shape->name = geometry->name;
+  shape->last_model = FM_NONE;
+  while (fmi_fbx_next(fbx, &level, &record)) {
+    fmi_fbx_value *array = fmi_fbx_is(record.name, "Vertices")             ? &shape->vertices
+                           : fmi_fbx_is(record.name, "PolygonVertexIndex") ? &shape->corners
+                                                                           : NULL;
+    if (array && !array->type) fmi_fbx_record_array(fbx, &record, array);
+    else if (fmi_fbx_is(record.name, "LayerElementUV")) fmi_fbx_read_layer(fbx, &record, "UV", "UVIndex", &shape->uvs);
+    else if (fmi_fbx_is(record.name, "LayerElementMaterial")) fmi_fbx_read_layer(fbx, &record, "Materials", "", &shape->materials);
+    else if (fmi_fbx_is(record.name, "Smoothness")) smoothness = fmi_fbx_record_whole(fbx, &record);
+    else if (fmi_fbx_is(record.name, "PreviewDivisionLevels") || fmi_fbx_is(record.name, "RenderDivisionLevels")) {
+      int64_t n = fmi_fbx_record_whole(fbx, &record);
+      if (n > levels) levels = n;
+    }
+  }
+  if (fbx->env->error->status != FM_OK) return false;
+  shape->subdivided = smoothness > 0 && levels > 0;
+  if (shape->vertices.count % 3)
+    return fmi_fbx_damaged(fbx, shape->vertices.start, "mesh %s has %zu coordinates, which are not whole vertices",
+                           fmi_fbx_show(fbx, geometry->name), shape->vertices.count);
+  return true;
+}
+
+/* Corners and polygons: a corner stored as -1 - vertex ends its polygon. */
+FMI_FN bool fmi_fbx_unpack_corners(fmi_fbx *fbx, const fmi_fbx_shape *shape, fmi_fbx_body *body) {
+  fmi_env *env = fbx->env;
+  const fmi_fbx_value *array = &shape->corners;
+  uint8_t *unpacked;
+  const uint8_t *bytes = fmi_fbx_elements(fbx, array, &unpacked);
+  size_t width = fmi_fbx_width(array->type), polygons = 0;
+  bool whole = true, closed = true;
+  body->corners = (uint32_t *)fmi_alloc(env, &env->temp, array->count, sizeof *body->corners);
+  if (!bytes || !body->corners) return false;
+  for (size_t i = 0; i < array->count; i++) {
+    int64_t v = fmi_fbx_whole(array->type, bytes + i * width, &whole);
+    closed = v < 0;
+    polygons += closed;
+    if (closed) v = -1 - v;
+    if (!whole)
+      return fmi_fbx_damaged(fbx, array->start, "the polygons of mesh %s are no whole numbers", fmi_fbx_show(fbx, shape->name));
+    if ((uint64_t)v >= body->vertex_count)
+      return fmi_fbx_damaged(fbx, array->start, "polygon %zu of mesh %s uses vertex %llu, but there are only %zu", polygons - closed,
+                             fmi_fbx_show(fbx, shape->name), (unsigned long long)v, body->vertex_count);
+    body->corners[i] = (uint32_t)v;
+  }
+  if (!closed) fmi_fbx_add_note(&fbx->notes[FMI_FBX_OPEN], shape->name);
+  body->corner_count = array->count;
+  body->polygon_count = polygons + !closed;
+  body->starts = (uint32_t *)fmi_alloc(env, &env->temp, body->polygon_count + 1, sizeof *body->starts);
+  if (!body->starts) return false;
+  body->starts[0] = 0;
+  polygons = 0;
+  for (size_t i = 0; i < array->count; i++)
+    if (i + 1 == array->count || fmi_fbx_whole(array->type, bytes + i * width, &whole) < 0)
+      body->starts[++polygons] = (uint32_t)(i + 1);
+  fmi_release(env, unpacked);
+  return true;
+}
+
+/* Which element of a layer does each corner (or polygon) use? The layer's mapping says what is counted. */
+typedef enum fmi_fbx_mapping {
+  FMI_FBX_BY_CORNER, FMI_FBX_BY_VERTEX, FMI_FBX_BY_POLYGON, FMI_FBX_ALL_SAME, FMI_FBX_BY_OTHER
+} fmi_fbx_mapping;
+
+FMI_FN fmi_fbx_mapping fmi_fbx_mapping_of(fmi_fbx_text text) {
+  if (fmi_fbx_is(text, "ByPolygonVertex")) return FMI_FBX_BY_CORNER;
+  if (fmi_fbx_is(text, "ByVertex") || fmi_fbx_is(text, "ByVertice") || fmi_fbx_is(text, "ByControlPoint")) return FMI_FBX_BY_VERTEX;
+  if (fmi_fbx_is(text, "ByPolygon")) return FMI_FBX_BY_POLYGON;
+  return fmi_fbx_is(text, "AllSame") ? FMI_FBX_ALL_SAME : FMI_FBX_BY_OTHER; /* ByEdge, or unknown */
+}
+
+FMI_FN bool fmi_fbx_unpack_uvs(fmi_fbx *fbx, const fmi_fbx_shape *shape, fmi_fbx_body *body) {
+  fmi_env *env = fbx->env;
+  const fmi_fbx_layer *layer = &shape->uvs;
+  fmi_fbx_mapping mapping = fmi_fbx_mapping_of(layer->mapping);
+  size_t count = layer->data.count / 2, missing = 0, width = fmi_fbx_width(layer->index.type);
+  uint8_t *unpacked = NULL;
+  const uint8_t *bytes = NULL;
+  if (!layer->there || count == 0) return true;
+  if (mapping == FMI_FBX_BY_OTHER) {
+    fmi_fbx_add_note(&fbx->notes[FMI_FBX_UV_KIND], shape->name);
+    return true;
+  }
+  if (layer->indexed && !fmi_fbx_is(layer->reference, "Direct")) {
+    bytes = fmi_fbx_elements(fbx, &layer->index, &unpacked);
+    if (!bytes) return false;
+  }
+  body->uvs = (uint32_t *)fmi_alloc(env, &env->temp, body->corner_count, sizeof *body->uvs);
+  if (!body->uvs) return false;
+  for (size_t polygon = 0; polygon < body->polygon_count; polygon++)
+    for (size_t i = body->starts[polygon]; i < body->starts[polygon + 1]; i++) {
+      size_t key = mapping == FMI_FBX_BY_CORNER    ? i
+                   : mapping == FMI_FBX_BY_VERTEX  ? body->corners[i]
+                   : mapping == FMI_FBX_BY_POLYGON ? polygon
+                                                   : 0;
+      int64_t uv = (int64_t)key;
+      bool valid = true;
+      if (bytes) {
+        valid = key < layer->index.count;
+        if (valid) uv = fmi_fbx_whole(layer->index.type, bytes + key * width, &valid);
+      }
+      valid = valid && uv >= 0 && (uint64_t)uv < count;
+      body->uvs[i] = (uint32_t)(valid ? (size_t)uv : count - 1); /* as other readers do, also where -1 was meant to be "none" */
+      missing += !valid;
+    }
+  if (missing) fmi_fbx_add_note(&fbx->notes[FMI_FBX_UV_NONE], shape->name);
+  fmi_release(env, unpacked);
+  return true;
+}
+
+FMI_FN bool fmi_fbx_unpack_slots(fmi_fbx *fbx, const fmi_fbx_shape *shape, fmi_fbx_body *body) {
+  fmi_env *env = fbx->env;
+  const fmi_fbx_layer *layer = &shape->materials;
+  fmi_fbx_mapping mapping = fmi_fbx_mapping_of(layer->mapping);
+  uint8_t *unpacked = NULL;
+  const uint8_t *bytes = NULL;
+  body->slots = (uint32_t *)fmi_alloc_zero(env, &env->temp, body->polygon_count, sizeof *body->slots);
+  if (!body->slots) return false;
+  if (!layer->there || layer->data.count == 0) return true;
+  if (mapping != FMI_FBX_BY_POLYGON && mapping != FMI_FBX_ALL_SAME) {
+    fmi_fbx_add_note(&fbx->notes[FMI_FBX_MATERIAL_KIND], shape->name);
+    return true;
+  }
+  bytes = fmi_fbx_elements(fbx, &layer->data, &unpacked);
+  if (!bytes) return false;
+  for (size_t polygon = 0; polygon < body->polygon_count; polygon++) {
+    size_t key = mapping == FMI_FBX_BY_POLYGON ? polygon : 0;
+    bool valid = key < layer->data.count;
+    int64_t slot = valid ? fmi_fbx_whole(layer->data.type, bytes + key * fmi_fbx_width(layer->data.type), &valid) : 0;
+    body->slots[polygon] = valid && slot >= 0 && slot < (int64_t)FM_NONE ? (uint32_t)slot : FM_NONE;
+  }
+  fmi_release(env, unpacked);
+  return true;
+}
+
+FMI_FN bool fmi_fbx_unpack(fmi_fbx *fbx, const fmi_fbx_shape *shape, fmi_fbx_body *body) {
+  memset(body, 0, sizeof *body);
+  body->vertex_count = shape->vertices.count / 3;
+  if (!fmi_fbx_unpack_corners(fbx, shape, body)) return false;
+  if (!fmi_fbx_unpack_uvs(fbx, shape, body) || !fmi_fbx_unpack_slots(fbx, shape, body)) return false;
+  body->vertices = fmi_fbx_elements(fbx, &shape->vertices, &body->unpacked);
+  return body->vertices != NULL;
+}
+FMI_FN void fmi_fbx_release_body(fmi_env *env, fmi_fbx_body *body) {
+  fmi_release(env, body->unpacked);
+  fmi_release(env, body->corners);
+  fmi_release(env, body->starts);
+  fmi_release(env, body->uvs);
+  fmi_release(env, body->slots);
+}
+
+/* ---- the head ---- */
+
+typedef struct fmi_fbx_head {
+  fmi_fbx *fbx;
+  fm_mesh *mesh;
+  fmi_assembly assembly;
+  fmi_fbx_scene scene;
+  fmi_fbx_matrix axes;          /* from the file's space to ours */
+  fmi_fbx_node *nodes;          /* one for each object; models use theirs */
+  uint32_t *chain;
+  fmi_fbx_shape *shapes;
+  size_t shape_count;
+  uint32_t *models;             /* of all instances; FM_NONE: placed by no object */
+  uint32_t *palettes;           /* of each link that is a material: its index in the mesh's; an object's begin at its first link */
+  uint32_t *origins;            /* of each material of the mesh: its object */
+  size_t material_room, origin_room, start_room, polygon_room, uv_room;
+} fmi_fbx_head;
+
+/* Finds the objects that use each mesh, in the order of their records. */
+FMI_FN bool fmi_fbx_find_instances(fmi_fbx_head *head) {
+  fmi_fbx *fbx = head->fbx;
+  fmi_env *env = fbx->env;
+  size_t total = 0;
+  for (int pass = 0; pass < 2; pass++) { /* count, then place */
+    for (size_t m = 0; m < fbx->object_count; m++) {
+      const fmi_fbx_object *model = &fbx->objects[m];
+      if (model->kind != FMI_FBX_MODEL) continue;
+      for (size_t i = 0; i < model->link_count; i++) {
+        uint32_t child = fbx->links[model->first_link + i].child;
+        if (fbx->objects[child].kind != FMI_FBX_GEOMETRY) continue;
+        fmi_fbx_shape *shape = &head->shapes[fbx->objects[child].slot];
+        if (shape->last_model == (uint32_t)m) continue; /* connected twice */
+        shape->last_model = (uint32_t)m;
+        if (pass == 1) head->models[shape->first_instance + shape->instance_count] = (uint32_t)m;
+        shape->instance_count++;
+      }
+    }
+    if (pass == 1) break;
+    for (size_t s = 0; s < head->shape_count; s++) {
+      head->shapes[s].first_instance = total;
+      total += head->shapes[s].instance_count;
+      head->shapes[s].instance_count = 0;
+      head->shapes[s].last_model = FM_NONE;
+    }
+    head->models = (uint32_t *)fmi_alloc(env, &env->temp, total ? total : head->shape_count, sizeof *head->models);
+    if (!head->models) return false;
+  }
+  if (total > 0 || head->shape_count == 0) return true;
+  for (size_t s = 0; s < head->shape_count; s++) {
+    head->models[s] = FM_NONE;
+    head->shapes[s].first_instance = s;
+    head->shapes[s].instance_count = 1;
+  }
+  return fmi_warn(env, "no object of the file uses any of its meshes (are the connections missing?); they are placed where they were "
+                       "made, without materials");
+}
+
+/* Some exporters leave meshes unnamed: then the first object that uses one names it. */
+FMI_FN void fmi_fbx_name_shapes(fmi_fbx_head *head) {
+  for (size_t s = 0; s < head->shape_count; s++) {
+    fmi_fbx_shape *shape = &head->shapes[s];
+    uint32_t model = shape->instance_count ? head->models[shape->first_instance] : FM_NONE;
+    if (shape->name.size == 0 && model != FM_NONE) shape->name = head->fbx->objects[model].name;
+  }
+}
+
+FMI_FN bool fmi_fbx_find_shapes(fmi_fbx_head *head) {
+  fmi_fbx *fbx = head->fbx;
+  fmi_env *env = fbx->env;
+  size_t count = 0;
+  for (size_t i = 0; i < fbx->object_count; i++) count += fbx->objects[i].kind == FMI_FBX_GEOMETRY;
+  head->shapes = (fmi_fbx_shape *)fmi_alloc(env, &env->temp, count, sizeof *head->shapes);
+  head->nodes = (fmi_fbx_node *)fmi_alloc_zero(env, &env->temp, fbx->object_count, sizeof *head->nodes);
+  head->chain = (uint32_t *)fmi_alloc(env, &env->temp, fbx->object_count, sizeof *head->chain);
+  head->palettes = (uint32_t *)fmi_alloc(env, &env->temp, fbx->link_count, sizeof *head->palettes);
+  if (!head->shapes || !head->nodes || !head->chain || !head->palettes) return false;
+  for (size_t i = 0; i < fbx->object_count; i++) {
+    if (fbx->objects[i].kind != FMI_FBX_GEOMETRY) continue;
+    fbx->objects[i].slot = (uint32_t)head->shape_count;
+    if (!fmi_fbx_read_shape(fbx, (uint32_t)i, &head->shapes[head->shape_count++])) return false;
+  }
+  if (!fmi_fbx_find_instances(head)) return false;
+  fmi_fbx_name_shapes(head);
+  return true;
+}
+
+/* Room for all vertices and corners; the arrays that grow with the polygons are made as they come. */
+FMI_FN bool fmi_fbx_make_room(fmi_fbx_head *head) {
+  fmi_env *env = head->fbx->env;
+  fm_mesh *mesh = head->mesh;
+  size_t vertices = 0, corners = 0, uvs = 0, most = fmi_min_size(env->limits.vertices, FM_NONE / 8);
+  for (size_t s = 0; s < head->shape_count; s++) {
+    const fmi_fbx_shape *shape = &head->shapes[s];
+    vertices = fmi_add_size(vertices, fmi_mul_size(shape->vertices.count / 3, shape->instance_count));
+    corners = fmi_add_size(corners, fmi_mul_size(shape->corners.count, shape->instance_count));
+    uvs = fmi_add_size(uvs, shape->uvs.there ? shape->uvs.data.count / 2 : 0);
+    if (vertices > most || corners > 8 * most || uvs > 8 * most || shape->vertices.count / 3 > most || shape->corners.count > 8 * most)
+      return fmi_fail(env, FM_ERROR_LIMIT, "has more than %zu vertices, or more than 8 times as many corners or UVs (fm_limits.vertices)",
+                      most);
+  }
+  mesh->positions = (float *)fmi_alloc(env, &env->keep, vertices, 3 * sizeof(float));
+  mesh->corners = (uint32_t *)fmi_alloc(env, &env->keep, corners, sizeof *mesh->corners);
+  mesh->polygon_starts = (uint32_t *)fmi_reserve(env, &env->keep, NULL, 1, &head->start_room, sizeof *mesh->polygon_starts);
+  if (uvs > 0) mesh->corner_uvs = (uint32_t *)fmi_alloc(env, &env->keep, corners, sizeof *mesh->corner_uvs);
+  mesh->parts = (fm_part *)fmi_alloc_zero(env, &env->keep, head->shape_count, sizeof *mesh->parts);
+  if (!mesh->positions || !mesh->corners || !mesh->polygon_starts || (uvs > 0 && !mesh->corner_uvs) || !mesh->parts) return false;
+  mesh->polygon_starts[0] = 0;
+  return true;
+}
+
+/* Adds a material to the mesh. */
+FMI_FN bool fmi_fbx_add_material(fmi_fbx_head *head, uint32_t index) {
+  fmi_env *env = head->fbx->env;
+  fmi_fbx_object *object = &head->fbx->objects[index];
+  fm_mesh *mesh = head->mesh;
+  size_t count = mesh->material_count;
+  fm_material *materials = (fm_material *)fmi_reserve(env, &env->keep, mesh->materials, count + 1, &head->material_room, sizeof *materials);
+  if (!materials) return false;
+  mesh->materials = materials;
+  uint32_t *origins = (uint32_t *)fmi_reserve(env, &env->temp, head->origins, count + 1, &head->origin_room, sizeof *origins);
+  if (!origins) return false;
+  head->origins = origins;
+  origins[count] = index;
+  materials[count].name = fmi_fbx_copy_name(env, object->name);
+  materials[count].texture = materials[count].opacity = FM_NONE;
+  mesh->material_count++;
+  object->slot = (uint32_t)count;
+  return materials[count].name != NULL;
+}
+
+/* An object's materials, in the order of their connections, become those of the mesh when they are first used. */
+FMI_FN bool fmi_fbx_make_palette(fmi_fbx_head *head, uint32_t model) {
+  fmi_fbx *fbx = head->fbx;
+  fmi_fbx_node *node = &head->nodes[model];
+  const fmi_fbx_object *object = &fbx->objects[model];
+  for (size_t i = 0; i < object->link_count && !node->has_palette; i++) {
+    uint32_t child = fbx->links[object->first_link + i].child;
+    if (fbx->objects[child].kind != FMI_FBX_MATERIAL) continue;
+    if (fbx->objects[child].slot == FM_NONE && !fmi_fbx_add_material(head, child)) return false;
+    head->palettes[object->first_link + node->palette_count++] = fbx->objects[child].slot;
+  }
+  node->has_palette = true;
+  return true;
+}
+
+/* Narrowed on purpose; beyond float's range: infinite, for the caller to find. */
+FMI_FN float fmi_fbx_float(double x) { return x > FLT_MAX ? (float)INFINITY : x < -FLT_MAX ? -(float)INFINITY : (float)x; }
+
+FMI_FN void fmi_fbx_place_vertices(const fmi_fbx_shape *shape, const fmi_fbx_body *body, const fmi_fbx_matrix *to_world, float *out) {
+  size_t width = fmi_fbx_width(shape->vertices.type);
+  const uint8_t *from = body->vertices;
+  for (size_t v = 0; v < body->vertex_count; v++, out += 3, from += 3 * width) {
+    double p[3], q[3];
+    for (size_t k = 0; k < 3; k++) p[k] = fmi_fbx_real(shape->vertices.type, from + k * width);
+    fmi_fbx_apply(to_world, p, q);
+    for (int k = 0; k < 3; k++) out[k] = fmi_fbx_float(q[k] + to_world->m[k][3]);
+  }
+}
+
+/* One instance: its vertices, polygons, UVs and materials go behind what the mesh has. A mirrored one turns its polygons round, from
+   their first corners, so that their outer sides stay outside. */
+FMI_FN bool fmi_fbx_add_instance(fmi_fbx_head *head, const fmi_fbx_shape *shape, const fmi_fbx_body *body, uint32_t model,
+                                 size_t first_uv) {
+  fmi_fbx *fbx = head->fbx;
+  fmi_env *env = fbx->env;
+  fm_mesh *mesh = head->mesh;
+  fmi_fbx_matrix to_world = head->axes;
+  const uint32_t *palette = head->palettes;
+  size_t palette_count = 0;
+  if (model != FM_NONE) {
+    if (!fmi_fbx_place(fbx, &head->scene, head->nodes, head->chain, model) || !fmi_fbx_make_palette(head, model)) return false;
+    to_world = fmi_fbx_multiply(&head->axes, &head->nodes[model].world);
+    to_world = fmi_fbx_multiply(&to_world, &head->nodes[model].geometric);
+    palette += fbx->objects[model].first_link;
+    palette_count = head->nodes[model].palette_count;
+  }
+  bool mirrored = fmi_fbx_determinant(&to_world) < 0.0, lost = false;
+  size_t before = mesh->polygon_count, need = before + body->polygon_count + 1;
+  uint32_t *starts = (uint32_t *)fmi_reserve(env, &env->keep, mesh->polygon_starts, need, &head->start_room, sizeof *starts);
+  if (!starts) return false;
+  mesh->polygon_starts = starts;
+  uint32_t *materials = (uint32_t *)fmi_reserve(env, &env->keep, mesh->polygon_materials, need, &head->polygon_room, sizeof *materials);
+  if (!materials) return false;
+  mesh->polygon_materials = materials;
+
+  fmi_fbx_place_vertices(shape, body, &to_world, mesh->positions + 3 * mesh->vertex_count);
+  for (size_t polygon = 0; polygon < body->polygon_count; polygon++) {
+    size_t start = body->starts[polygon], end = body->starts[polygon + 1], first = mesh->corner_count + start;
+    for (size_t i = start; i < end; i++) {
+      size_t from = mirrored && i > start ? end + start - i : i;
+      mesh->corners[mesh->corner_count + i] = (uint32_t)mesh->vertex_count + body->corners[from];
+      if (mesh->corner_uvs)
+        mesh->corner_uvs[mesh->corner_count + i] = body->uvs ? (uint32_t)first_uv + body->uvs[from] : FM_NONE;
+    }
+    uint32_t slot = body->slots[polygon];
+    bool known = slot < palette_count;
+    lost = lost || (!known && palette_count > 0);
+    materials[before + polygon] = known ? palette[slot] : FM_NONE;
+    starts[before + polygon] = (uint32_t)first;
+  }
+  if (lost) fmi_fbx_add_note(&fbx->notes[FMI_FBX_MATERIAL_NONE], shape->name);
+  mesh->vertex_count += body->vertex_count;
+  mesh->corner_count += body->corner_count;
+  mesh->polygon_count += body->polygon_count;
+  starts[mesh->polygon_count] = (uint32_t)mesh->corner_count;
+  return true;
+}
+
+/* The UVs of a mesh go into the head once, whatever the number of its instances. */
+FMI_FN bool fmi_fbx_add_uvs(fmi_fbx_head *head, const fmi_fbx_shape *shape) {
+  fmi_env *env = head->fbx->env;
+  fm_mesh *mesh = head->mesh;
+  const fmi_fbx_value *array = &shape->uvs.data;
+  size_t count = array->count / 2, width = fmi_fbx_width(array->type);
+  uint8_t *unpacked;
+  float *uvs = (float *)fmi_reserve(env, &env->keep, mesh->uvs, mesh->uv_count + count, &head->uv_room, 2 * sizeof(float));
+  const uint8_t *bytes = uvs ? fmi_fbx_elements(head->fbx, array, &unpacked) : NULL;
+  if (!bytes) return false;
+  mesh->uvs = uvs;
+  uvs += 2 * mesh->uv_count;
+  for (size_t i = 0; i < 2 * count; i++) uvs[i] = fmi_fbx_float(fmi_fbx_real(array->type, bytes + i * width));
+  mesh->uv_count += count;
+  fmi_release(env, unpacked);
+  return true;
+}
+
+/* What the part says of its mesh as stored. */
+FMI_FN void fmi_fbx_describe(const fm_mesh *mesh, const fmi_fbx_shape *shape, const fmi_fbx_body *body, size_t first_uv,
+                             fm_part *part) {
+  size_t width = fmi_fbx_width(shape->vertices.type);
+  part->stored_vertices = body->vertex_count;
+  part->stored_polygons = body->polygon_count;
+  part->stored_corners = body->corner_count;
+  for (size_t polygon = 0; polygon < body->polygon_count; polygon++) {
+    size_t n = body->starts[polygon + 1] - body->starts[polygon];
+    part->stored_triangles += n > 2 ? n - 2 : 0;
+  }
+  for (size_t v = 0; v < body->vertex_count; v++)
+    for (size_t k = 0; k < 3; k++) {
+      double x = fmi_fbx_real(shape->vertices.type, body->vertices + (3 * v + k) * width);
+      if (fmi_is_finite(x)) part->stored_sum[k] += x; /* the others become 0 in the head, too */
+    }
+  part->has_uvs = body->uvs != NULL;
+  for (size_t i = 0; body->uvs && i < body->corner_count; i++)
+    for (size_t k = 0; k < 2; k++) {
+      double x = (double)mesh->uvs[2 * (first_uv + body->uvs[i]) + k];
+      if (fmi_is_finite(x)) part->uv_sum[k] += x;
+    }
+}
+
+FMI_FN bool fmi_fbx_add_shape(fmi_fbx_head *head, const fmi_fbx_shape *shape) {
+  fmi_fbx *fbx = head->fbx;
+  fmi_env *env = fbx->env;
+  fm_mesh *mesh = head->mesh;
+  fm_part *part = &mesh->parts[mesh->part_count++];
+  fmi_fbx_body body;
+  size_t first_uv = mesh->uv_count;
+  part->name = fmi_fbx_copy_name(env, shape->name);
+  part->instance_count = shape->instance_count;
+  part->first_vertex = mesh->vertex_count;
+  part->first_corner = mesh->corner_count;
+  part->first_polygon = mesh->polygon_count;
+  if (!part->name || !fmi_fbx_unpack(fbx, shape, &body)) return false;
+  if (body.uvs && !fmi_fbx_add_uvs(head, shape)) return false;
+  fmi_fbx_describe(mesh, shape, &body, first_uv, part);
+  if (shape->instance_count == 0) fmi_fbx_add_note(&fbx->notes[FMI_FBX_UNUSED], shape->name);
+  if (shape->subdivided) fmi_fbx_add_note(&fbx->notes[FMI_FBX_SUBDIVISION], shape->name);
+  if (body.polygon_count == 0) fmi_fbx_add_note(&fbx->notes[FMI_FBX_BARE], shape->name);
+  for (size_t i = 0; i < shape->instance_count; i++)
+    if (!fmi_fbx_add_instance(head, shape, &body, head->models[shape->first_instance + i], first_uv)) return false;
+  part->vertex_count = mesh->vertex_count - part->first_vertex;
+  part->corner_count = mesh->corner_count - part->first_corner;
+  part->polygon_count = mesh->polygon_count - part->first_polygon;
+  fmi_fbx_release_body(env, &body);
+  return true;
+}
+
+/* ---- textures ---- */
+
+/* Adds what a texture's or video's record says to what is known. */
+FMI_FN bool fmi_fbx_read_picture(fmi_fbx *fbx, const fmi_fbx_object *object, fmi_fbx_picture *picture) {
+  fmi_fbx_level level = fmi_fbx_object_level(object);
+  fmi_fbx_record record;
+  while (fmi_fbx_next(fbx, &level, &record)) {
+    fmi_fbx_values values = fmi_fbx_values_of(&record);
+    fmi_fbx_value value;
+    if (fmi_fbx_is(record.name, "RelativeFilename") && picture->relative.size == 0)
+      picture->relative = fmi_fbx_next_text(fbx, &values);
+    else if ((fmi_fbx_is(record.name, "FileName") || fmi_fbx_is(record.name, "Filename")) && picture->absolute.size == 0)
+      picture->absolute = fmi_fbx_next_text(fbx, &values);
+    else if (fmi_fbx_is(record.name, "Content") && object->kind == FMI_FBX_VIDEO && fmi_fbx_next_value(fbx, &values, &value) &&
+             (value.type == 'R' || value.type == 'S') && value.size > 0) {
+      picture->content = value.bytes;
+      picture->content_size = value.size;
+    }
+  }
+  return fbx->env->error->status == FM_OK;
+}
+
+/* FNV-1a of the file name by which a picture is known. */
+FMI_FN uint64_t fmi_fbx_picture_hash(const fmi_fbx_picture *picture) {
+  fmi_fbx_text name = picture->relative.size ? picture->relative : picture->absolute;
+  uint64_t hash = 0xCBF29CE484222325ull;
+  for (size_t i = 0; i < name.size; i++) hash = (hash ^ (uint8_t)name.data[i]) * 0x100000001B3ull;
+  return hash;
+}
+
+FMI_FN bool fmi_fbx_has_picture(const fmi_fbx_object *object) { return object->kind == FMI_FBX_TEXTURE || object->kind == FMI_FBX_VIDEO; }
+
+/* Reads what textures and videos say. A picture that several videos name may lie in one of them only: makes a table of those too. */
+FMI_FN bool fmi_fbx_read_pictures(fmi_fbx *fbx) {
+  fmi_env *env = fbx->env;
+  size_t count = 0;
+  for (size_t i = 0; i < fbx->object_count; i++) count += fmi_fbx_has_picture(&fbx->objects[i]);
+  fbx->pictures = (fmi_fbx_picture *)fmi_alloc_zero(env, &env->temp, count, sizeof *fbx->pictures);
+  fbx->contents = (fmi_fbx_key *)fmi_alloc(env, &env->temp, count, sizeof *fbx->contents);
+  if (!fbx->pictures || !fbx->contents) return false;
+  count = 0;
+  for (size_t i = 0; i < fbx->object_count; i++) {
+    fmi_fbx_object *object = &fbx->objects[i];
+    if (!fmi_fbx_has_picture(object)) continue;
+    object->picture = count++;
+    if (!fmi_fbx_read_picture(fbx, object, &fbx->pictures[object->picture])) return false;
+    if (!fbx->pictures[object->picture].content) continue;
+    fbx->contents[fbx->content_count].number = fmi_fbx_picture_hash(&fbx->pictures[object->picture]);
+    fbx->contents[fbx->content_count++].index = object->picture;
+  }
+  return fmi_fbx_sort(env, fbx->contents, fbx->content_count);
+}
+
+/* All that is known of a texture's picture: from its own record, its video's, and where another video holds the bytes, that one's.
+   Nodes that only change a texture (Max's colour correction, for one) may hang between. Of a procedural texture nothing is known. */
+FMI_FN fmi_fbx_picture fmi_fbx_find_picture(const fmi_fbx *fbx, const fmi_fbx_object *texture) {
+  fmi_fbx_picture picture;
+  for (int hop = 0;; hop++) {
+    const fmi_fbx_object *video = NULL, *source = NULL;
+    for (size_t i = fmi_min_size(texture->link_count, 16); i-- > 0;) { /* backwards: the first of each kind stays */
+      const fmi_fbx_object *child = &fbx->objects[fbx->links[texture->first_link + i].child];
+      *(child->kind == FMI_FBX_VIDEO ? &video : &source) = child;
+    }
+    picture = fbx->pictures[texture->picture];
+    if (video) {
+      const fmi_fbx_picture *clip = &fbx->pictures[video->picture];
+      if (picture.relative.size == 0) picture.relative = clip->relative;
+      if (picture.absolute.size == 0) picture.absolute = clip->absolute;
+      picture.content = clip->content;
+      picture.content_size = clip->content_size;
+    }
+    if (picture.relative.size || picture.absolute.size || picture.content || !source || hop == 8) break;
+    texture = source;
+  }
+  bool named = picture.relative.size || picture.absolute.size;
+  const fmi_fbx_key *key = named ? fmi_fbx_find(fbx->contents, fbx->content_count, fmi_fbx_picture_hash(&picture)) : NULL;
+  if (key && !picture.content) {
+    picture.content = fbx->pictures[key->index].content;
+    picture.content_size = fbx->pictures[key->index].content_size;
+  }
+  return picture;
+}
+
+/* Adds a texture to the mesh at its first use. */
+FMI_FN bool fmi_fbx_add_picture(fmi_fbx_head *head, fmi_fbx_object *texture) {
+  fmi_texture_source source;
+  if (texture->used) return true;
+  texture->used = true;
+  fmi_fbx_picture picture = fmi_fbx_find_picture(head->fbx, texture);
+  if (picture.relative.size == 0 && picture.absolute.size == 0 && !picture.content) {
+    fmi_fbx_add_note(&head->fbx->notes[FMI_FBX_PROCEDURAL], texture->name);
+    return true;
+  }
+  memset(&source, 0, sizeof source);
+  source.path = picture.relative.data;
+  source.path_size = picture.relative.size;
+  source.other_path = picture.absolute.data;
+  source.other_size = picture.absolute.size;
+  source.content = picture.content;
+  source.content_size = picture.content_size;
+  texture->slot = fmi_add_texture(&head->assembly, &source);
+  return texture->slot != FM_NONE;
+}
+
+/* What a material's property is called, from "3dsMax|Parameters|base_color_map" to its place in a list of names: 0 is best,
+   FM_NONE: not in it. Case, '_' and all before the last '|' do not count. */
+FMI_FN uint32_t fmi_fbx_property_rank(fmi_fbx_text property, const char *const *names, size_t count) {
+  char name[32];
+  size_t length = 0;
+  for (size_t i = 0; i < property.size && length < sizeof name; i++) {
+    char c = property.data[i];
+    if (c == '|') length = 0;
+    else if (c != '_') name[length++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+  }
+  for (size_t n = 0; n < count; n++)
+    if (strlen(names[n]) == length && memcmp(names[n], name, length) == 0) return (uint32_t)n;
+  return FM_NONE;
+}
+
+/* The texture of a material that hangs on the best of these properties; FM_NONE if there is none. */
+FMI_FN uint32_t fmi_fbx_find_texture(fmi_fbx *fbx, const fmi_fbx_object *material, const char *const *names, size_t count) {
+  uint32_t best = FM_NONE, found = FM_NONE;
+  for (size_t i = 0; i < material->link_count; i++) {
+    const fmi_fbx_link *link = &fbx->links[material->first_link + i];
+    uint32_t rank = fmi_fbx_property_rank(link->property, names, count);
+    if (rank >= best) continue;
+    best = rank;
+    found = link->child;
+  }
+  if (found == FM_NONE || fbx->objects[found].kind == FMI_FBX_TEXTURE) return found;
+  const fmi_fbx_object *layered = &fbx->objects[found];
+  if (layered->link_count > 1) fmi_fbx_add_note(&fbx->notes[FMI_FBX_LAYERS], material->name);
+  return layered->link_count ? fbx->links[layered->first_link].child : FM_NONE;
+}
+
+FMI_FN bool fmi_fbx_add_textures(fmi_fbx_head *head) {
+  static const char *const colour[] = {"diffusecolor", "basecolor", "basecolormap", "diffuse", "diffusemap", "diffusecolormap",
+                                       "diffcolormap", "texcolormap", "albedo", "albedomap", "color", "colormap"};
+  static const char *const opacity[] = {"transparentcolor", "transparencyfactor", "opacity", "opacitymap", "cutoutmap"};
+  fmi_fbx *fbx = head->fbx;
+  if (!fmi_fbx_read_pictures(fbx)) return false;
+  for (size_t m = 0; m < head->mesh->material_count; m++) {
+    const fmi_fbx_object *object = &fbx->objects[head->origins[m]];
+    uint32_t picture[2];
+    picture[0] = fmi_fbx_find_texture(fbx, object, colour, FMI_COUNT(colour));
+    picture[1] = fmi_fbx_find_texture(fbx, object, opacity, FMI_COUNT(opacity));
+    for (int k = 0; k < 2; k++) {
+      if (picture[k] == FM_NONE) continue;
+      if (!fmi_fbx_add_picture(head, &fbx->objects[picture[k]])) return false;
+      *(k ? &head->mesh->materials[m].opacity : &head->mesh->materials[m].texture) = fbx->objects[picture[k]].slot;
+    }
+  }
+  return true;
+}
+
+/* ---- the file ---- */
+
+/* "Kaydara FBX Binary  \0\x1A\0", then the version. */
+enum { FMI_FBX_HEADER = 27 };
+FMI_FN bool fmi_fbx_read_header(fmi_fbx *fbx) {
+  if (fbx->size < FMI_FBX_HEADER) return fmi_fbx_damaged(fbx, fbx->size, "the header is incomplete");
+  uint32_t version = fmi_le32(fbx->data + 23);
+  if (version < 7000 || version > 7999)
+    return fmi_fail(fbx->env, FM_ERROR_UNSUPPORTED,
+                    "is FBX version %u, but 7000 to 7700 are read: %s export it as FBX 7.4 binary (\"FBX 2014\") or newer", version,
+                    version < 1000 || version > 7999 ? "it may be damaged;" : "it is too old;");
+  fbx->version = (int)version;
+  fbx->wide = version >= 7500;
+  return true;
+}
+
+FMI_FN bool fmi_fbx_read_records(fmi_fbx *fbx, fmi_fbx_scene *scene, fm_mesh *mesh) {
+  fmi_fbx_level top = fmi_fbx_inside(FMI_FBX_HEADER, fbx->size, 1), inner;
+  fmi_fbx_record record, child;
+  bool objects = false, connections = false;
+  while (fmi_fbx_next(fbx, &top, &record)) {
+    inner = fmi_fbx_children(&record);
+    if (fmi_fbx_is(record.name, "GlobalSettings")) {
+      if (!fmi_fbx_read_properties(fbx, inner, fmi_fbx_scene_names, FMI_FBX_SCENE_COUNT, scene->v)) return false;
+    } else if (fmi_fbx_is(record.name, "Definitions")) {
+      if (!fmi_fbx_read_definitions(fbx, &record, scene)) return false;
+    } else if (fmi_fbx_is(record.name, "Objects")) {
+      objects = true;
+      while (fmi_fbx_next(fbx, &inner, &child))
+        if (!fmi_fbx_add_object(fbx, &child, mesh)) return false;
+    } else if (fmi_fbx_is(record.name, "Connections")) {
+      connections = true;
+      while (fmi_fbx_next(fbx, &inner, &child))
+        if (fmi_fbx_is(child.name, "C") && !fmi_fbx_add_wire(fbx, &child)) return false;
+    }
+  }
+  if (fbx->env->error->status != FM_OK) return false;
+  if (!top.terminated && !(objects && connections))
+    return fmi_fbx_damaged(fbx, fbx->size, "objects or connections are missing");
+  return true;
+}
+
+/* Reads a head from FBX binary data, which stays the caller's and is not needed afterwards. */
+FMI_FN bool fmi_read_fbx(fmi_env *env, const uint8_t *data, size_t size, const fm_load_desc *desc, fm_mesh *mesh) {
+  fmi_fbx fbx;
+  fmi_fbx_head head;
+  memset(&fbx, 0, sizeof fbx);
+  memset(&head, 0, sizeof head);
+  fbx.env = env;
+  fbx.data = data;
+  fbx.size = size;
+  head.fbx = &fbx;
+  head.mesh = mesh;
+  fmi_begin_mesh(&head.assembly, env, desc, mesh);
+  fmi_fbx_default_scene(&head.scene);
+  mesh->format = FM_FORMAT_FBX;
+  if (!fmi_fbx_read_header(&fbx)) return false;
+  mesh->version = fbx.version;
+  if (!fmi_fbx_read_records(&fbx, &head.scene, mesh) || !fmi_fbx_index_objects(&fbx) || !fmi_fbx_connect(&fbx)) return false;
+  if (!fmi_fbx_scene_matrix(&fbx, &head.scene, &head.axes, &mesh->metres_per_unit)) return false;
+  if (!fmi_fbx_find_shapes(&head) || !fmi_fbx_make_room(&head)) return false;
+  for (size_t s = 0; s < head.shape_count; s++)
+    if (!fmi_fbx_add_shape(&head, &head.shapes[s])) return false;
+  if (mesh->uv_count == 0) mesh->corner_uvs = NULL; /* all UVs were of a kind that is not read */
+  if (fbx.curve_count > 0) fmi_fbx_add_note(&fbx.notes[FMI_FBX_ANIMATION], fbx.animation.first);
+  return fmi_fbx_add_textures(&head) && fmi_fbx_warn(&fbx) && fmi_finish_mesh(&head.assembly);
+}
+
+#endif /* FACEMORPH_NO_FBX */
+
+/* ---- any mesh ----
+   The one way in for heads: bytes from a path, a stream or memory, told apart by their content, become a mesh that owns all its
+   memory. Trusts: nothing in the file. Test: tests/test_fbx.c, tests/test_obj.c */
+
+/* Where a file's bytes come from: one of the three. */
+typedef struct fmi_source {
+  const char *path;
+  const fm_stream *stream;
+  const void *data;
+  size_t size;
+} fmi_source;
+
+/* The name of a kind of 3D model that is not read, by what its files begin with or, for text, hold within so many bytes. */
+FMI_FN const char *fmi_foreign_model(const uint8_t *data, size_t size) {
+  static const struct { const char *bytes; size_t length; size_t within; const char *name; } kinds[] = {
+    {"glTF", 4, 4, "a glTF binary (GLB)"},
+    {"\"asset\"", 7, 4096, "a glTF"},
+    {"ply\n", 4, 4, "a PLY"},
+    {"ply\r", 4, 4, "a PLY"},
+    {"solid ", 6, 6, "an STL"},
+    {"BLENDER", 7, 7, "a Blender"},
+    {"(\xB5/\xFD", 4, 4, "a compressed Blender"},
+    {"<COLLADA", 8, 1024, "a Collada (DAE)"},
+    {"PXR-USDC", 8, 8, "a USD"},
+    {"#usda", 5, 5, "a USD"},
+    {"#VRML", 5, 5, "a VRML"},
+    {"MM", 2, 2, "a 3DS"},
+    {"PK\3\4", 4, 4, "a ZIP, USDZ or 3MF"},
+    {"Alembic", 7, 4096, "an Alembic"},
+    {"Ogawa", 5, 5, "an Alembic"},
+    {"//Maya ASCII", 12, 12, "a Maya"},
+    {"FOR4", 4, 4, "a Maya"},
+    {"FOR8", 4, 4, "a Maya"},
+    {"\xD0\xCF\x11\xE0", 4, 4, "a 3ds Max"}};
+  for (size_t k = 0; k < FMI_COUNT(kinds); k++)
+    for (size_t i = 0; i + kinds[k].length <= fmi_min_size(size, kinds[k].within); i++)
+      if (memcmp(data + i, kinds[k].bytes, kinds[k].length) == 0) return kinds[k].name;
+  return NULL;
+}
+
+/* Why a file is not read as a head. */
+FMI_FN bool fmi_refuse_mesh(fmi_env *env, const uint8_t *data, size_t size, fm_format format) {
+  static const char advice[] = "export it as FBX binary (7.4, \"FBX 2014\", or newer) or as OBJ";
+  const fmi_signature *picture = fmi_find_signature(data, size);
+  const char *foreign = picture ? NULL : fmi_foreign_model(data, size);
+  if (size == 0) return fmi_fail(env, FM_ERROR_FORMAT, "is empty; copy or export it again");
+  if (format == FM_FORMAT_FBX_ASCII) return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is an ASCII FBX, which is not read; %s", advice);
+  if (format == FM_FORMAT_FBX || format == FM_FORMAT_OBJ)
+    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is an %s, and this build was made without them (FACEMORPH_NO_%s)",
+                    format == FM_FORMAT_OBJ ? "OBJ" : "FBX", format == FM_FORMAT_OBJ ? "OBJ" : "FBX");
+  if (foreign) return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is %s file, which is not read; %s", foreign, advice);
+  if (picture || format != FM_FORMAT_UNKNOWN)
+    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a %s picture and not a 3D model; give the head's FBX or OBJ file",
+                    picture ? picture->name : format == FM_FORMAT_BMP ? "BMP" : "TGA");
+  return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is neither FBX nor OBJ, or its beginning is damaged; %s", advice);
+}
+
+/* Reads what lies in memory into env->keep. */
+FMI_FN bool fmi_parse_mesh(fmi_env *env, const uint8_t *data, size_t size, const fm_load_desc *desc, fm_mesh *mesh) {
+  fm_format format = fm_identify(data, size);
+  (void)desc; /* unused where both readers are left out */
+  (void)mesh;
+  if (format == FM_FORMAT_OBJ && size > 0 && data[0] == '#' && fmi_foreign_model(data, fmi_min_size(size, 5)))
+    format = FM_FORMAT_UNKNOWN; /* to others, what is a comment in OBJ is a signature */
+  switch (format) {
+#ifndef FACEMORPH_NO_FBX
+    case FM_FORMAT_FBX: return fmi_read_fbx(env, data, size, desc, mesh);
+#endif
+#ifndef FACEMORPH_NO_OBJ
+    case FM_FORMAT_OBJ: return fmi_read_obj(env, data, size, desc, mesh);
+#endif
+    default: return fmi_refuse_mesh(env, data, size, format);
+  }
+}
+
+/* All the bytes of a source: the caller's own, or *read, which the caller releases. */
+FMI_FN bool fmi_read_source(fmi_env *env, const fmi_source *source, uint8_t **read, const uint8_t **data, size_t *size) {
+  *read = NULL;
+  *data = (const uint8_t *)source->data;
+  *size = source->size;
+  if (source->path || source->stream) {
+    if (source->stream && !source->stream->read) return fmi_fail(env, FM_ERROR_ARGUMENT, "the stream cannot be read: its read is NULL");
+    bool ok = source->path ? fmi_read_file(env, &env->temp, source->path, true, NULL, read, size)
+                           : fmi_read_all(env, &env->temp, source->stream, read, size);
+    *data = *read;
+    return ok;
+  }
+  return *data || *size == 0 || fmi_fail(env, FM_ERROR_ARGUMENT, "data is NULL");
+}
+
+/* Reads a mesh into env->keep and makes it the owner of all that is there. NULL: recorded. */
+FMI_FN fm_mesh *fmi_make_mesh(fmi_env *env, const fmi_source *source, const fm_load_desc *desc) {
+  uint8_t *read;
+  const uint8_t *data;
+  size_t size;
+  if (!fmi_read_source(env, source, &read, &data, &size)) return NULL;
+  fm_mesh *mesh = fmi_new_mesh(env, desc);
+  if (!mesh || !fmi_parse_mesh(env, data, size, desc, mesh)) return NULL;
+  fmi_release(env, read);
+  mesh->warnings = env->warnings;
+  mesh->warning_count = env->warning_count;
+  mesh->owner = fmi_make_owner(env);
+  return mesh->owner ? mesh : NULL;
+}
+
+/* Reads a mesh within a call that may have results of its own in env->keep: both stay apart, and the mesh outlives the call. NULL:
+   recorded. */
+FMI_FN fm_mesh *fmi_load_mesh(fmi_env *env, const fmi_source *source, const fm_load_desc *desc) {
+  fm_load_desc named;
+  fmi_pool kept;
+  char **warnings = env->warnings;
+  size_t warning_count = env->warning_count;
+  const char *file = env->file;
+  memset(&named, 0, sizeof named);
+  if (desc) named = *desc;
+  if (!named.name) named.name = source->path;
+  fmi_move_pool(&kept, &env->keep);
+  env->warnings = NULL;
+  env->warning_count = 0;
+  env->file = named.name;
+  fm_mesh *mesh = fmi_make_mesh(env, source, &named);
+  if (!mesh) fmi_free_pool(env, &env->allocator, &env->keep);
+  fmi_move_pool(&env->keep, &kept);
+  env->warnings = warnings;
+  env->warning_count = warning_count;
+  env->file = file;
+  return mesh;
+}
+
+FMI_FN fm_mesh *fmi_load_source(const fmi_source *source, const fm_load_desc *desc, fm_error *error) {
+  fmi_env env;
+  fmi_begin(&env, desc ? desc->common : NULL, error, desc && desc->name ? desc->name : source->path);
+  fm_mesh *mesh = fmi_load_mesh(&env, source, desc);
+  fmi_end(&env);
+  return mesh;
+}
+
+FM_API fm_mesh *fm_load_mesh(const char *path, const fm_load_desc *desc, fm_error *error) {
+  fmi_source source;
+  memset(&source, 0, sizeof source);
+  source.path = path;
+  if (path) return fmi_load_source(&source, desc, error);
+  fm_set_error(error, FM_ERROR_ARGUMENT, "path is NULL");
+  return NULL;
+}
+
+FM_API fm_mesh *fm_load_mesh_memory(const void *data, size_t size, const fm_load_desc *desc, fm_error *error) {
+  fmi_source source;
+  memset(&source, 0, sizeof source);
+  source.data = data;
+  source.size = size;
+  return fmi_load_source(&source, desc, error);
+}
+
+FM_API fm_mesh *fm_load_mesh_stream(const fm_stream *stream, const fm_load_desc *desc, fm_error *error) {
+  fmi_source source;
+  memset(&source, 0, sizeof source);
+  source.stream = stream;
+  if (stream) return fmi_load_source(&source, desc, error);
+  fm_set_error(error, FM_ERROR_ARGUMENT, "stream is NULL");
+  return NULL;
+}
+
+/* ============================================================ [FM:topology] =========================================
+   Are two heads alike, polygon by polygon? And the small accessors that everything below reads meshes with.
+   Trusts: prepared meshes. Test: tests/test_topology.c */
+
+FMI_FN size_t fmi_polygon_start(const fm_mesh *mesh, size_t polygon) {
+  return mesh->polygon_starts ? mesh->polygon_starts[polygon] : 3 * polygon;
+}
+FMI_FN uint32_t fmi_corner_uv(const fm_mesh *mesh, size_t corner) {
+  return mesh->corner_uvs ? mesh->corner_uvs[corner] : mesh->uvs && corner < mesh->uv_count ? (uint32_t)corner : FM_NONE;
+}
+FMI_FN uint32_t fmi_polygon_material(const fm_mesh *mesh, size_t polygon) {
+  uint32_t m = mesh->polygon_materials ? mesh->polygon_materials[polygon] : 0;
+  return m < mesh->material_count ? m : FM_NONE;
+}
+/* Triangles as corner numbers; a mesh of triangles alone needs no table. */
+FMI_FN size_t fmi_triangle_count(const fm_mesh *mesh) {
+  return mesh->triangles ? mesh->triangle_count : mesh->polygon_starts ? 0 : mesh->polygon_count;
+}
+FMI_FN size_t fmi_triangle_corner(const fm_mesh *mesh, size_t triangle, int k) {
+  return mesh->triangles ? mesh->triangles[3 * triangle + (size_t)k] : 3 * triangle + (size_t)k;
+}
+FMI_FN size_t fmi_triangle_polygon(const fm_mesh *mesh, size_t triangle) {
+  return mesh->triangle_polygons ? mesh->triangle_polygons[triangle] : triangle;
+}
+FMI_FN bool fmi_is_prepared(const fm_mesh *mesh) { return mesh && (mesh->triangles || !mesh->polygon_starts || mesh->polygon_count == 0); }
+
+/* Vertex numbers of a polygon in words: "1, 2, 3, 4" or "1, 2, 3, 4, ... (17 corners)". */
+FMI_FN void fmi_describe_polygon(char *out, size_t room, const fm_mesh *mesh, size_t polygon) {
+  size_t start = fmi_polygon_start(mesh, polygon), count = fmi_polygon_start(mesh, polygon + 1) - start, used = 0;
+  for (size_t i = 0; i < count && i < 6 && used < room; i++)
+    used += fmi_format(out + used, room - used, "%s%u", i ? ", " : "", mesh->corners[start + i]);
+  if (count > 6 && used < room) fmi_format(out + used, room - used, ", ... (%zu corners)", count);
+  if (count == 0) fmi_format(out, room, "none");
+}
+
+/* The first polygon that differs, or the smaller polygon count if there is none before it. */
+FMI_FN size_t fmi_first_difference(const fm_mesh *a, const fm_mesh *b) {
+  size_t count = fmi_min_size(a->polygon_count, b->polygon_count);
+  for (size_t p = 0; p < count; p++) {
+    size_t sa = fmi_polygon_start(a, p), sb = fmi_polygon_start(b, p);
+    size_t na = fmi_polygon_start(a, p + 1) - sa, nb = fmi_polygon_start(b, p + 1) - sb;
+    if (na != nb || memcmp(a->corners + sa, b->corners + sb, na * sizeof *a->corners) != 0) return p;
+  }
+  return count;
+}
+
+FMI_FN bool fmi_same_uv(const fm_mesh *a, const fm_mesh *b, size_t corner) {
+  const float tolerance = 1e-5f;
+  uint32_t ua = fmi_corner_uv(a, corner), ub = fmi_corner_uv(b, corner);
+  if (ua == FM_NONE || ub == FM_NONE) return ua == ub;
+  float du = a->uvs[2 * (size_t)ua] - b->uvs[2 * (size_t)ub], dv = a->uvs[2 * (size_t)ua + 1] - b->uvs[2 * (size_t)ub + 1];
+  return fabsf(du) <= tolerance && fabsf(dv) <= tolerance;
+}
+
+FM_API bool fm_check_topology(const fm_mesh *a, const fm_mesh *b, fm_topology_report *report) {
+  fm_topology_report own, *r = report ? report : &own;
+  memset(r, 0, sizeof *r);
+  r->first_polygon = r->first_uv_corner = SIZE_MAX;
+  if (!a || !b) {
+    fmi_format(r->message, sizeof r->message, "there are not two meshes");
+    return false;
+  }
+  size_t p = fmi_first_difference(a, b);
+  bool all = p == a->polygon_count && p == b->polygon_count;
+  if (all && a->vertex_count == b->vertex_count) r->same = true;
+  else {
+    size_t n = fmi_format(r->message, sizeof r->message, "A has %zu vertices and %zu polygons, B has %zu and %zu", a->vertex_count,
+                          a->polygon_count, b->vertex_count, b->polygon_count);
+    if (p < a->polygon_count && p < b->polygon_count) {
+      char in_a[120], in_b[120];
+      fmi_describe_polygon(in_a, sizeof in_a, a, p);
+      fmi_describe_polygon(in_b, sizeof in_b, b, p);
+      r->first_polygon = p;
+      fmi_format(r->message + n, sizeof r->message - n, "; the first polygon that differs is number %zu: vertices %s in A, %s in B", p, in_a, in_b);
+    } else if (!all)
+      fmi_format(r->message + n, sizeof r->message - n, "; their first %zu polygons are equal", p);
+    return false;
+  }
+  for (size_t c = 0; c < a->corner_count; c++)
+    if (!fmi_same_uv(a, b, c)) {
+      if (r->uv_corners++ == 0) r->first_uv_corner = c;
+    }
+  r->uvs_same = r->uv_corners == 0;
+  if (!r->uvs_same)
+    fmi_format(r->message, sizeof r->message, "UVs differ at %zu of %zu corners, first at corner %zu (vertex %u)", r->uv_corners,
+               a->corner_count, r->first_uv_corner, a->corners[r->first_uv_corner]);
+  return true;
+}
+
+/* ============================================================ [FM:morph] ============================================
+   Weighted sums of heads, and vertex normals. Area-weighted normals of a linear morph are a quadratic form in the weights:
+   the cross product of the edges sum_h w_h e1_h and sum_g w_g e2_g is sum_hg w_h w_g e1_h x e2_g, so that one vector a vertex and
+   pair of heads, summed over the triangles once, gives the exact normals of every frame.
+   Trusts: prepared meshes of one topology. Test: tests/test_morph.c */
+
+FM_API bool fm_blend(float *positions, const fm_mesh *const *heads, const float *weights, const float *const *masks, size_t head_count) {
+  if (!positions || !heads || !weights || head_count == 0) return false;
+  size_t count = heads[0]->vertex_count;
+  for (size_t h = 1; h < head_count; h++)
+    if (heads[h]->vertex_count != count) return false;
+  uint64_t state = fmi_enter_float();
+  bool first = true; /* the first head is stored, not added to 0: a single head of weight 1 stays as it is, -0 included */
+  for (size_t h = 0; h < head_count; h++) {
+    const float *from = heads[h]->positions, *mask = masks ? masks[h] : NULL, w = weights[h];
+    if (w == 0.0f && !(first && h + 1 == head_count)) continue;
+    for (size_t v = 0; v < count; v++) {
+      float f = mask ? w * mask[v] : w;
+      for (size_t k = 3 * v; k < 3 * v + 3; k++) positions[k] = first ? f * from[k] : positions[k] + f * from[k];
+    }
+    first = false;
+  }
+  fmi_leave_float(state);
+  return true;
+}
+
+/* sum (3 per vertex) += over all triangles the cross product of the edges from their first corner: the first edge of p, the second
+   of q. Which corner the edges start from makes no difference to p x p, nor to the sum of p x q and q x p. */
+FMI_FN void fmi_add_cross_products(float *sum, const fm_mesh *mesh, const float *p, const float *q) {
+  size_t count = fmi_triangle_count(mesh);
+  for (size_t t = 0; t < count; t++) {
+    size_t i[3];
+    for (int k = 0; k < 3; k++) i[k] = 3 * (size_t)mesh->corners[fmi_triangle_corner(mesh, t, k)];
+    const float *p0 = p + i[0], *p1 = p + i[1], *q0 = q + i[0], *q2 = q + i[2];
+    float ax = p1[0] - p0[0], ay = p1[1] - p0[1], az = p1[2] - p0[2];
+    float bx = q2[0] - q0[0], by = q2[1] - q0[1], bz = q2[2] - q0[2];
+    float x = ay * bz - az * by, y = az * bx - ax * bz, z = ax * by - ay * bx;
+    for (int k = 0; k < 3; k++) {
+      float *s = sum + i[k];
+      s[0] += x;
+      s[1] += y;
+      s[2] += z;
+    }
+  }
+}
+
+/* Makes each vector unit; zero stays zero. Tiny ones are scaled up first, so that their squares do not vanish. */
+FMI_FN void fmi_make_unit(float *vectors, size_t count) {
+  for (size_t v = 0; v < count; v++) {
+    float *n = vectors + 3 * v, largest = fmaxf(fabsf(n[0]), fmaxf(fabsf(n[1]), fabsf(n[2])));
+    if (!(largest > 0.0f)) { n[0] = n[1] = n[2] = 0.0f; continue; }
+    if (largest < 1e-15f || largest > 1e15f)
+      for (int k = 0; k < 3; k++) n[k] /= largest;
+    float length = sqrtf(n[0] * n[0] + n[1] * n[1] + n[2] * n[2]);
+    for (int k = 0; k < 3; k++) n[k] /= length;
+  }
+}
+
+FM_API bool fm_normals(float *normals, const fm_mesh *mesh, const float *positions) {
+  if (!normals || !fmi_is_prepared(mesh)) return false;
+  const float *p = positions ? positions : mesh->positions;
+  uint64_t state = fmi_enter_float();
+  memset(normals, 0, mesh->vertex_count * 3 * sizeof *normals);
+  fmi_add_cross_products(normals, mesh, p, p);
+  fmi_make_unit(normals, mesh->vertex_count);
+  fmi_leave_float(state);
+  return true;
+}
+
+/* The quadratic form's terms, in the order (0,0), (0,1), ..., (0,N-1), (1,1), (1,2), ...: N (N + 1) / 2 arrays of 3 floats per
+   vertex. The mixed ones hold both orders of the product. */
+FMI_FN size_t fmi_normal_term_count(size_t head_count) { return head_count * (head_count + 1) / 2; }
+FMI_FN void fmi_normal_terms(float *terms, const fm_mesh *const *heads, size_t head_count) {
+  size_t size = 3 * heads[0]->vertex_count;
+  memset(terms, 0, fmi_normal_term_count(head_count) * size * sizeof *terms);
+  for (size_t h = 0; h < head_count; h++)
+    for (size_t g = h; g < head_count; g++, terms += size) {
+      fmi_add_cross_products(terms, heads[0], heads[h]->positions, heads[g]->positions);
+      if (g != h) fmi_add_cross_products(terms, heads[0], heads[g]->positions, heads[h]->positions);
+    }
+}
+/* Unit normals of the blend with these weights. */
+FMI_FN void fmi_blend_normals(float *normals, const float *terms, size_t vertex_count, const float *weights, size_t head_count) {
+  size_t size = 3 * vertex_count;
+  memset(normals, 0, size * sizeof *normals);
+  for (size_t h = 0; h < head_count; h++)
+    for (size_t g = h; g < head_count; g++, terms += size) {
+      float w = weights[h] * weights[g];
+      if (w == 0.0f) continue;
+      for (size_t i = 0; i < size; i++) normals[i] += w * terms[i];
+    }
+  fmi_make_unit(normals, vertex_count);
+}
+
+#ifndef FACEMORPH_NO_RENDER
+/* ============================================================ [FM:rasterizer] =======================================
+   From heads and weights to pixels, in these steps:
+     pyramids    once a scene: textures of all heads that share UVs interleaved, mip levels, islands filled at their borders
+     vertices    once a frame: blended positions, camera space, 1/256 pixel grid, unit normals from the quadratic form
+     visibility  band by band: one 64-bit word a sample, (nearness, triangle), the larger word wins
+     shading     each (pixel, triangle) that is visible once, at the mean of the triangle's samples in that pixel
+   Every formula is in the design of the picture (FM_PICTURE_VERSION); all arithmetic on pixels is float32 in a fixed order.
+   Trusts: prepared meshes of one topology. Test: tests/test_rasterizer.c */
+
+/* ---- camera ---- */
+
+FMI_FN void fmi_grow_box(double box[2][3], const float *p) {
+  for (int k = 0; k < 3; k++) {
+    if (p[k] < box[0][k]) box[0][k] = p[k];
+    if (p[k] > box[1][k]) box[1][k] = p[k];
+  }
+}
+
+FM_API fm_camera fm_fit_camera(const fm_mesh *const *heads, size_t head_count, const fm_camera_desc *desc) {
+  const double default_fov = 60.0, default_distance = 2.8;
+  fm_camera_desc none;
+  fm_camera camera;
+  uint64_t state = fmi_enter_float();
+  memset(&none, 0, sizeof none);
+  memset(&camera, 0, sizeof camera);
+  if (!desc) desc = &none;
+  camera.scale = 1.0;
+  camera.distance = default_distance;
+  if (!desc->no_fit) {
+    double box[2][3] = {{DBL_MAX, DBL_MAX, DBL_MAX}, {-DBL_MAX, -DBL_MAX, -DBL_MAX}};
+    for (size_t h = 0; h < head_count; h++)
+      for (size_t v = 0; v < heads[h]->vertex_count; v++) fmi_grow_box(box, heads[h]->positions + 3 * v);
+    for (size_t s = 0; s < desc->shape_count; s++)
+      for (size_t v = 0; v < heads[0]->vertex_count; v++) {
+        float p[3] = {0.0f, 0.0f, 0.0f};
+        for (size_t h = 0; h < head_count; h++)
+          for (int k = 0; k < 3; k++) p[k] += desc->shape_weights[s * head_count + h] * heads[h]->positions[3 * v + (size_t)k];
+        fmi_grow_box(box, p);
+      }
+    if (box[0][0] <= box[1][0]) {
+      double half[3];
+      for (int k = 0; k < 3; k++) {
+        camera.center[k] = (box[0][k] + box[1][k]) / 2;
+        half[k] = (box[1][k] - box[0][k]) / 2;
+      }
+      double extent = half[1] > half[0] ? half[1] : half[0];
+      if (!(extent > 0.0)) extent = half[2]; /* a line along the view; a single point keeps scale 1 */
+      if (extent > 0.0) camera.scale = 1.0 / extent;
+      if (half[2] * camera.scale + 1.8 > default_distance) camera.distance = half[2] * camera.scale + 1.8;
+    }
+  }
+  camera.half_extent = camera.distance * fmi_tan_degrees((desc->fov > 0.0 ? desc->fov : default_fov) / 2);
+  if (desc->distance > 0.0) camera.distance = desc->distance;
+  camera.yaw = desc->yaw;
+  camera.pitch = desc->pitch;
+  fmi_leave_float(state);
+  return camera;
+}
+
+/* The camera as the vertex loop uses it. */
+typedef struct fmi_view {
+  float center[3], scale, rotation[3][3];
+  float distance;     /* of the eye; 0 where orthographic */
+  float zoom;         /* perspective: pixels = zoom * X / depth; orthographic: pixels = zoom * X */
+  float middle[2];    /* of the picture, in pixels */
+  bool orthographic;
+} fmi_view;
+
+FMI_FN fmi_view fmi_make_view(const fm_camera *camera, int width, int height) {
+  fmi_view view;
+  double sy = fmi_sin_degrees(camera->yaw), cy = fmi_cos_degrees(camera->yaw);
+  double sp = fmi_sin_degrees(camera->pitch), cp = fmi_cos_degrees(camera->pitch);
+  /* Rx(pitch) Ry(yaw) */
+  double rotation[3][3] = {{cy, 0.0, sy}, {-sp * sy, cp, sp * cy}, {-cp * sy, -sp, cp * cy}};
+  memset(&view, 0, sizeof view);
+  for (int i = 0; i < 3; i++) {
+    view.center[i] = (float)camera->center[i];
+    for (int k = 0; k < 3; k++) view.rotation[i][k] = (float)rotation[i][k];
+  }
+  view.scale = (float)camera->scale;
+  view.orthographic = !fmi_is_finite(camera->distance);
+  view.distance = view.orthographic ? 0.0f : (float)camera->distance;
+  view.zoom = (float)(height / 2.0 / camera->half_extent * (view.orthographic ? 1.0 : camera->distance));
+  view.middle[0] = (float)width / 2;
+  view.middle[1] = (float)height / 2;
+  return view;
+}
+
+/* ---- texture pyramids ---- */
+
+enum { FMI_MAX_LEVELS = 16 };
+
+/* Level l of the textures of one or more heads, interleaved: texel (x, y) of head h is the 4 bytes RGBA at
+   texels[((y * width + x) * heads + h) * 4]. */
+typedef struct fmi_level { int width, height; uint8_t *texels; uint8_t *cover; } fmi_level;
+
+/* What a head's material paints: colour (NULL: plain grey) and an opacity map (NULL: the colour's own alpha). */
+typedef struct fmi_paint { const fm_image *colour, *opacity; } fmi_paint;
+
+typedef struct fmi_pyramid {
+  size_t heads;
+  fmi_paint *paints;        /* heads of them */
+  int level_count;
+  fmi_level level[FMI_MAX_LEVELS];
+  bool cutout;              /* some alpha is below 128 */
+  double marked;            /* texels visited while marking its coverage */
+} fmi_pyramid;
+
+/* n modulo m for any sign of n. */
+FMI_FN int fmi_wrap(int n, int m) {
+  int r = n % m;
+  return r < 0 ? r + m : r;
+}
+
+/* Grey of what has no texture, encoded. */
+enum { FMI_PLAIN_GREY = 179 };
+
+FMI_FN const fm_image *fmi_paint_size(const fmi_paint *paint) { return paint->colour ? paint->colour : paint->opacity; }
+
+/* Texel (x, y) of a paint as RGBA. An opacity map of another size is read at the nearest place. */
+FMI_FN void fmi_paint_texel(uint8_t *to, const fmi_paint *paint, int x, int y) {
+  const fm_image *image = fmi_paint_size(paint), *opacity = paint->opacity;
+  to[0] = to[1] = to[2] = FMI_PLAIN_GREY;
+  to[3] = 255;
+  if (paint->colour) {
+    const uint8_t *p = image->pixels + ((size_t)y * (size_t)image->width + (size_t)x) * (size_t)image->channels;
+    bool colour = image->channels >= 3;
+    to[0] = p[0];
+    to[1] = p[colour ? 1 : 0];
+    to[2] = p[colour ? 2 : 0];
+    if (image->channels % 2 == 0) to[3] = p[image->channels - 1];
+  }
+  if (opacity) {
+    size_t ox = (size_t)x * (size_t)opacity->width / (size_t)image->width, oy = (size_t)y * (size_t)opacity->height / (size_t)image->height;
+    const uint8_t *p = opacity->pixels + (oy * (size_t)opacity->width + ox) * (size_t)opacity->channels;
+    to[3] = p[opacity->channels % 2 == 0 ? opacity->channels - 1 : 0];
+  }
+}
+
+/* Marks in level 0 every texel whose square a UV triangle touches (uv modulo 1): u, v are in texels, y down. */
+FMI_FN void fmi_cover_triangle(fmi_pyramid *pyramid, const double x[3], const double y[3]) {
+  const double most_layers = 256.0; /* layouts that overlap themselves more often are taken as covering all */
+  fmi_level *level = &pyramid->level[0];
+  double low_x = x[0], high_x = x[0], low_y = y[0], high_y = y[0];
+  for (int k = 1; k < 3; k++) {
+    low_x = x[k] < low_x ? x[k] : low_x;
+    high_x = x[k] > high_x ? x[k] : high_x;
+    low_y = y[k] < low_y ? y[k] : low_y;
+    high_y = y[k] > high_y ? y[k] : high_y;
+  }
+  double texels = (double)level->width * level->height;
+  if (pyramid->marked > most_layers * texels) return;
+  pyramid->marked += (high_x - low_x + 1.0) * (high_y - low_y + 1.0);
+  /* so does a triangle that wraps around more than twice, or lies where a float has no texels left */
+  if (!(high_x - low_x < 2.0 * level->width && high_y - low_y < 2.0 * level->height && fabs(low_x) < 1e9 && fabs(low_y) < 1e9 &&
+        pyramid->marked <= most_layers * texels)) {
+    pyramid->marked = DBL_MAX;
+    memset(level->cover, 255, (size_t)level->width * (size_t)level->height);
+    return;
+  }
+  int x0 = (int)floor(low_x), x1 = (int)ceil(high_x) - 1, y0 = (int)floor(low_y), y1 = (int)ceil(high_y) - 1;
+  /* a square meets the triangle if its centre is inside every edge moved outward by the square's extent along its normal;
+     one that only touches the border stays out: an island that ends between two texels does not need the outer one */
+  double a[3], b[3], c[3], area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]), side = area < 0.0 ? -1.0 : 1.0;
+  for (int k = 0; k < 3; k++) {
+    int n = (k + 1) % 3;
+    a[k] = -(y[n] - y[k]) * side;
+    b[k] = (x[n] - x[k]) * side;
+    c[k] = -(a[k] * x[k] + b[k] * y[k]) + (fabs(a[k]) + fabs(b[k])) * 0.5;
+  }
+  for (int j = y0; j <= y1; j++) {
+    uint8_t *row = level->cover + (size_t)fmi_wrap(j, level->height) * (size_t)level->width;
+    for (int i = x0; i <= x1; i++) {
+      double px = i + 0.5, py = j + 0.5;
+      if (a[0] * px + b[0] * py + c[0] > 0.0 && a[1] * px + b[1] * py + c[1] > 0.0 && a[2] * px + b[2] * py + c[2] > 0.0)
+        row[fmi_wrap(i, level->width)] = 255;
+    }
+  }
+}
+
+/* The texels of the finer level that one of the coarser covers along one axis, with integer weights that sum to `sum`: an odd size
+   n = 2m + 1 halves to m, each new texel covering 2 + 1/m old ones exactly. */
+typedef struct fmi_taps { int first, count; uint32_t weight[3], sum; } fmi_taps;
+FMI_FN fmi_taps fmi_halving_taps(int n, int j) {
+  fmi_taps t;
+  int m = n / 2;
+  memset(&t, 0, sizeof t);
+  if (n == 1) { t.count = 1; t.weight[0] = t.sum = 1; return t; }
+  t.first = 2 * j;
+  t.count = n % 2 ? 3 : 2;
+  t.weight[0] = n % 2 ? (uint32_t)(m - j) : 1;
+  t.weight[1] = n % 2 ? (uint32_t)m : 1;
+  t.weight[2] = n % 2 ? (uint32_t)(j + 1) : 0;
+  t.sum = t.weight[0] + t.weight[1] + t.weight[2];
+  return t;
+}
+
+/* One texel of the next level from the level before it: colours weighted by area, coverage and (cut-outs) opacity: what nobody
+   sees must not tint what is seen. Alpha itself is a plain mean. */
+FMI_FN void fmi_reduce_texel(const fmi_pyramid *pyramid, const fmi_level *from, fmi_level *to, int x, int y) {
+  fmi_taps tx = fmi_halving_taps(from->width, x), ty = fmi_halving_taps(from->height, y);
+  size_t target = (size_t)y * (size_t)to->width + (size_t)x;
+  uint64_t cover = 0;
+  for (int j = 0; j < ty.count; j++)
+    for (int i = 0; i < tx.count; i++)
+      cover += (uint64_t)ty.weight[j] * tx.weight[i] * from->cover[(size_t)(ty.first + j) * (size_t)from->width + (size_t)(tx.first + i)];
+  uint64_t area = (uint64_t)tx.sum * ty.sum;
+  to->cover[target] = (uint8_t)(cover ? fmi_max_size(1, (size_t)((2 * cover + area) / (2 * area))) : 0);
+  for (size_t h = 0; h < pyramid->heads; h++) {
+    uint64_t colour[3] = {0, 0, 0}, weights = 0, alpha = 0, plain = 0;
+    for (int pass = 0; pass < 2 && weights == 0; pass++) /* a wholly transparent texel takes the mean of its covered colours */
+      for (int j = 0; j < ty.count; j++)
+        for (int i = 0; i < tx.count; i++) {
+          size_t source = (size_t)(ty.first + j) * (size_t)from->width + (size_t)(tx.first + i);
+          const uint8_t *p = from->texels + (source * pyramid->heads + h) * 4;
+          uint64_t w = (uint64_t)ty.weight[j] * tx.weight[i] * from->cover[source], seen = pass == 0 ? w * p[3] : w;
+          for (int k = 0; k < 3; k++) colour[k] += seen * p[k];
+          weights += seen;
+          if (pass == 0) { alpha += w * p[3]; plain += w; }
+        }
+    uint8_t *out = to->texels + (target * pyramid->heads + h) * 4;
+    for (int k = 0; k < 3; k++) out[k] = (uint8_t)(weights ? (2 * colour[k] + weights) / (2 * weights) : 0);
+    out[3] = (uint8_t)(plain ? (2 * alpha + plain) / (2 * plain) : 255);
+  }
+}
+
+/* Fills the texels outside the UV layout: beside it with the mean of their covered neighbours, which is all that a filter inside it
+   can reach; farther out with the coarser level, already filled. */
+FMI_FN void fmi_fill_level(const fmi_pyramid *pyramid, fmi_level *level, const fmi_level *coarser) {
+  for (int y = 0; y < level->height; y++)
+    for (int x = 0; x < level->width; x++) {
+      size_t target = (size_t)y * (size_t)level->width + (size_t)x, around[8], n = 0;
+      if (level->cover[target]) continue;
+      for (int d = 0; d < 9; d++) {
+        int nx = fmi_wrap(x + d % 3 - 1, level->width), ny = fmi_wrap(y + d / 3 - 1, level->height);
+        size_t neighbour = (size_t)ny * (size_t)level->width + (size_t)nx;
+        if (d != 4 && level->cover[neighbour]) around[n++] = neighbour;
+      }
+      uint8_t *out = level->texels + target * pyramid->heads * 4;
+      if (n)
+        for (size_t c = 0; c < pyramid->heads * 4; c++) {
+          size_t sum = 0;
+          for (size_t i = 0; i < n; i++) sum += level->texels[around[i] * pyramid->heads * 4 + c];
+          out[c] = (uint8_t)((2 * sum + n) / (2 * n));
+        }
+      else if (coarser) {
+        size_t sx = (size_t)x * (size_t)coarser->width / (size_t)level->width, sy = (size_t)y * (size_t)coarser->height / (size_t)level->height;
+        memcpy(out, coarser->texels + (sy * (size_t)coarser->width + sx) * pyramid->heads * 4, pyramid->heads * 4);
+      }
+    }
+}
+
+/* All levels from level 0's texels and coverage. */
+FMI_FN bool fmi_build_levels(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid) {
+  for (int l = 1; pyramid->level[l - 1].width > 1 || pyramid->level[l - 1].height > 1; l++) {
+    fmi_level *from = &pyramid->level[l - 1], *to = &pyramid->level[l];
+    to->width = fmi_max_int(1, from->width / 2);
+    to->height = fmi_max_int(1, from->height / 2);
+    size_t count = (size_t)to->width * (size_t)to->height;
+    to->texels = (uint8_t *)fmi_alloc(env, pool, count, pyramid->heads * 4);
+    to->cover = (uint8_t *)fmi_alloc(env, &env->temp, count, 1);
+    if (!to->texels || !to->cover) return false;
+    for (int y = 0; y < to->height; y++)
+      for (int x = 0; x < to->width; x++) fmi_reduce_texel(pyramid, from, to, x, y);
+    pyramid->level_count = l + 1;
+  }
+  for (int l = pyramid->level_count - 1; l >= 0; l--)
+    fmi_fill_level(pyramid, &pyramid->level[l], l + 1 < pyramid->level_count ? &pyramid->level[l + 1] : NULL);
+  for (int l = 0; l < pyramid->level_count; l++) {
+    fmi_release(env, pyramid->level[l].cover);
+    pyramid->level[l].cover = NULL;
+  }
+  return true;
+}
+
+/* Level 0 from the paints, its coverage still empty. */
+FMI_FN bool fmi_begin_pyramid(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid) {
+  fmi_level *level = &pyramid->level[0];
+  level->width = fmi_paint_size(&pyramid->paints[0])->width;
+  level->height = fmi_paint_size(&pyramid->paints[0])->height;
+  size_t count = fmi_mul_size((size_t)level->width, (size_t)level->height);
+  level->texels = (uint8_t *)fmi_alloc(env, pool, count, pyramid->heads * 4);
+  level->cover = (uint8_t *)fmi_alloc_zero(env, &env->temp, count, 1);
+  if (!level->texels || !level->cover) return false;
+  uint8_t *texel = level->texels;
+  for (int y = 0; y < level->height; y++)
+    for (int x = 0; x < level->width; x++)
+      for (size_t h = 0; h < pyramid->heads; h++, texel += 4) {
+        fmi_paint_texel(texel, &pyramid->paints[h], x, y);
+        pyramid->cutout |= texel[3] < 128;
+      }
+  pyramid->level_count = 1;
+  return true;
+}
+
+/* ---- the scene as the rasterizer holds it ---- */
+
+/* Heads that one pyramid serves on one surface: same texture size, and UVs as those of head `uv_head`. */
+typedef struct fmi_sampler {
+  size_t pyramid;           /* index */
+  size_t uv_head;
+  size_t head_count;
+  size_t *heads;            /* in the pyramid's order */
+} fmi_sampler;
+
+/* What a polygon is drawn with: the materials of all heads on it. */
+typedef struct fmi_surface {
+  size_t polygon;           /* one that is drawn with it */
+  uint32_t *materials;      /* a material of each head, or FM_NONE */
+  size_t sampler_count;
+  fmi_sampler *samplers;
+  size_t *plain_heads;      /* heads without a texture here: grey */
+  size_t plain_count;
+  bool cutout;
+} fmi_surface;
+
+/* A triangle of the frame that can cover something, and the rows of pixels that it may touch. */
+typedef struct fmi_drawn { uint32_t triangle; int32_t row0, row1; } fmi_drawn;
+
+/* The scratch of one frame in flight. */
+typedef struct fmi_lane {
+  fm_frame frame;
+  fm_camera camera;
+  float *shape_weights, *texture_weights;   /* the frame's, copied: head_count each */
+  float *positions, *normals;               /* 3 per vertex: blended; normals unit, turned into camera space */
+  float *camera_space;                      /* 3 per vertex */
+  int32_t *grid;                            /* 2 per vertex: 1/256 pixel; FMI_OFF_GRID in x: needs clipping */
+  float *nearness;                          /* per vertex: 1 / depth, or Z where orthographic: affine on the screen */
+  fmi_drawn *drawn;
+  uint64_t *words;                          /* visibility of a band: FMI_BAND_WORDS */
+  float *texel_weights;                     /* head_count: of the pixel at hand */
+  bool busy;
+} fmi_lane;
+
+enum { FMI_SUBPIXELS = 256, FMI_OFF_GRID = INT32_MIN, FMI_BAND_WORDS = 1 << 17 };
+
+typedef struct fmi_software {
+  fm_common common;
+  fmi_pool pool;            /* of the scene: between begin and end */
+  fm_allocator allocator;
+  const fm_mesh **heads;
+  size_t head_count, triangle_count;
+  uint32_t *corners;        /* 3 per triangle: corner numbers */
+  uint32_t *vertices;       /* 3 per triangle */
+  uint32_t *surface_of;     /* per triangle */
+  size_t surface_count, surface_room;
+  fmi_surface *surfaces;
+  size_t *uv_class;         /* per head: the first head whose UVs it shares */
+  size_t pyramid_count, pyramid_room;
+  fmi_pyramid *pyramids;
+  bool textured, ignore_alpha;
+  float *normal_terms;      /* NULL: normals are computed from the blended positions */
+  fm_camera fitted;
+  int lane_count;
+  fmi_lane *lanes;
+  void *owner;
+} fmi_software;
+
+/* An image of a mesh's texture table, or NULL. */
+FMI_FN const fm_image *fmi_texture_image(const fm_mesh *mesh, uint32_t texture) {
+  if (texture >= mesh->texture_count) return NULL;
+  const fm_image *image = &mesh->textures[texture].image;
+  return image->width > 0 && image->pixels ? image : NULL;
+}
+FMI_FN bool fmi_has_texture(const fm_mesh *mesh) {
+  for (size_t m = 0; m < mesh->material_count; m++)
+    if (fmi_texture_image(mesh, mesh->materials[m].texture)) return mesh->uvs != NULL;
+  return false;
+}
+FMI_FN bool fmi_all_uvs_agree(const fm_mesh *a, const fm_mesh *b) {
+  if (a->uvs == b->uvs && a->corner_uvs == b->corner_uvs) return true;
+  for (size_t c = 0; c < a->corner_count; c++)
+    if (!fmi_same_uv(a, b, c)) return false;
+  return true;
+}
+
+/* What a head paints a surface with; nothing where it has no UVs. Without colours on every head shape alone is shown. */
+FMI_FN fmi_paint fmi_head_paint(const fmi_software *s, size_t h, uint32_t material) {
+  const fm_mesh *mesh = s->heads[h];
+  fmi_paint paint = {NULL, NULL};
+  if (material == FM_NONE || !mesh->uvs) return paint;
+  if (s->textured) paint.colour = fmi_texture_image(mesh, mesh->materials[material].texture);
+  if (!s->ignore_alpha) paint.opacity = fmi_texture_image(mesh, mesh->materials[material].opacity);
+  return paint;
+}
+
+/* The pyramid of these paints, made if there is none yet. SIZE_MAX: recorded. */
+FMI_FN size_t fmi_find_pyramid(fmi_env *env, fmi_software *s, fmi_paint *paints, size_t count) {
+  for (size_t i = 0; i < s->pyramid_count; i++) {
+    size_t h = 0;
+    while (h < count && s->pyramids[i].heads == count && s->pyramids[i].paints[h].colour == paints[h].colour && s->pyramids[i].paints[h].opacity == paints[h].opacity) h++;
+    if (h == count) return i;
+  }
+  fmi_pyramid *grown = (fmi_pyramid *)fmi_reserve(env, &env->keep, s->pyramids, s->pyramid_count + 1, &s->pyramid_room, sizeof *grown);
+  if (!grown) return SIZE_MAX;
+  s->pyramids = grown;
+  fmi_pyramid *pyramid = &grown[s->pyramid_count];
+  memset(pyramid, 0, sizeof *pyramid);
+  pyramid->heads = count;
+  pyramid->paints = paints;
+  if (!fmi_begin_pyramid(env, &env->keep, pyramid)) return SIZE_MAX;
+  return s->pyramid_count++;
+}
+
+/* Groups the heads of a surface: those with equal UVs and texture sizes share a pyramid. */
+FMI_FN bool fmi_make_surface(fmi_env *env, fmi_software *s, fmi_surface *surface) {
+  size_t n = s->head_count;
+  surface->samplers = (fmi_sampler *)fmi_alloc_zero(env, &env->keep, n, sizeof *surface->samplers);
+  surface->plain_heads = (size_t *)fmi_alloc(env, &env->keep, n, sizeof *surface->plain_heads);
+  if (!surface->samplers || !surface->plain_heads) return false;
+  for (size_t h = 0; h < n; h++) {
+    fmi_paint paint = fmi_head_paint(s, h, surface->materials[h]);
+    const fm_image *image = fmi_paint_size(&paint);
+    fmi_sampler *sampler = NULL;
+    if (!image) { surface->plain_heads[surface->plain_count++] = h; continue; }
+    for (size_t i = 0; i < surface->sampler_count && !sampler; i++) {
+      size_t other = surface->samplers[i].uv_head;
+      fmi_paint other_paint = fmi_head_paint(s, other, surface->materials[other]);
+      const fm_image *theirs = fmi_paint_size(&other_paint);
+      if (theirs->width == image->width && theirs->height == image->height && s->uv_class[other] == s->uv_class[h])
+        sampler = &surface->samplers[i];
+    }
+    if (!sampler) {
+      sampler = &surface->samplers[surface->sampler_count++];
+      sampler->uv_head = h;
+      sampler->heads = (size_t *)fmi_alloc(env, &env->keep, n, sizeof *sampler->heads);
+      if (!sampler->heads) return false;
+    }
+    sampler->heads[sampler->head_count++] = h;
+  }
+  for (size_t i = 0; i < surface->sampler_count; i++) {
+    fmi_sampler *sampler = &surface->samplers[i];
+    fmi_paint *paints = (fmi_paint *)fmi_alloc(env, &env->keep, sampler->head_count, sizeof *paints);
+    if (!paints) return false;
+    for (size_t k = 0; k < sampler->head_count; k++) paints[k] = fmi_head_paint(s, sampler->heads[k], surface->materials[sampler->heads[k]]);
+    sampler->pyramid = fmi_find_pyramid(env, s, paints, sampler->head_count);
+    if (sampler->pyramid == SIZE_MAX) return false;
+    surface->cutout |= !s->ignore_alpha && s->pyramids[sampler->pyramid].cutout;
+  }
+  return true;
+}
+
+/* Finds surfaces by their materials: a hash table of surface numbers + 1, open addressing, at most half full. */
+typedef struct fmi_surface_table { uint32_t *slots; size_t size; } fmi_surface_table;
+
+FMI_FN size_t fmi_hash_materials(const fmi_software *s, size_t polygon) {
+  uint32_t hash = 2166136261u; /* FNV-1a over 32-bit words */
+  for (size_t h = 0; h < s->head_count; h++) hash = (hash ^ fmi_polygon_material(s->heads[h], polygon)) * 16777619u;
+  return hash ^ hash >> 15;
+}
+
+/* Doubles the table. */
+FMI_FN bool fmi_grow_surface_table(fmi_env *env, const fmi_software *s, fmi_surface_table *table) {
+  size_t size = table->size ? 2 * table->size : 64;
+  fmi_release(env, table->slots);
+  table->slots = (uint32_t *)fmi_alloc_zero(env, &env->temp, size, sizeof *table->slots);
+  if (!table->slots) return false;
+  table->size = size;
+  for (size_t i = 0; i < s->surface_count; i++) {
+    size_t slot = fmi_hash_materials(s, s->surfaces[i].polygon) & (size - 1);
+    while (table->slots[slot]) slot = (slot + 1) & (size - 1);
+    table->slots[slot] = (uint32_t)i + 1;
+  }
+  return true;
+}
+
+FMI_FN bool fmi_is_surface_of(const fmi_software *s, const fmi_surface *surface, size_t polygon) {
+  for (size_t h = 0; h < s->head_count; h++)
+    if (surface->materials[h] != fmi_polygon_material(s->heads[h], polygon)) return false;
+  return true;
+}
+
+/* The surface of a polygon, made if it is the first of its kind. FM_NONE: recorded. */
+FMI_FN uint32_t fmi_find_surface(fmi_env *env, fmi_software *s, fmi_surface_table *table, size_t polygon) {
+  if (2 * s->surface_count >= table->size && !fmi_grow_surface_table(env, s, table)) return FM_NONE;
+  size_t slot = fmi_hash_materials(s, polygon) & (table->size - 1);
+  for (; table->slots[slot]; slot = (slot + 1) & (table->size - 1))
+    if (fmi_is_surface_of(s, &s->surfaces[table->slots[slot] - 1], polygon)) return table->slots[slot] - 1;
+  fmi_surface *grown = (fmi_surface *)fmi_reserve(env, &env->keep, s->surfaces, s->surface_count + 1, &s->surface_room, sizeof *grown);
+  if (!grown) return FM_NONE;
+  s->surfaces = grown;
+  fmi_surface *surface = &grown[s->surface_count];
+  memset(surface, 0, sizeof *surface);
+  surface->polygon = polygon;
+  surface->materials = (uint32_t *)fmi_alloc(env, &env->keep, s->head_count, sizeof *surface->materials);
+  if (!surface->materials) return FM_NONE;
+  for (size_t h = 0; h < s->head_count; h++) surface->materials[h] = fmi_polygon_material(s->heads[h], polygon);
+  if (!fmi_make_surface(env, s, surface)) return FM_NONE;
+  table->slots[slot] = (uint32_t)++s->surface_count;
+  return (uint32_t)s->surface_count - 1;
+}
+
+/* The UV of a corner of the sampler's head; a corner without one takes (0, 0). */
+FMI_FN void fmi_corner_texcoord(const fm_mesh *mesh, size_t corner, float uv[2]) {
+  uint32_t i = fmi_corner_uv(mesh, corner);
+  uv[0] = i == FM_NONE ? 0.0f : mesh->uvs[2 * (size_t)i];
+  uv[1] = i == FM_NONE ? 0.0f : mesh->uvs[2 * (size_t)i + 1];
+}
+
+FMI_FN bool fmi_build_pyramids(fmi_env *env, fmi_software *s) {
+  for (size_t t = 0; t < s->triangle_count; t++) {
+    const fmi_surface *surface = &s->surfaces[s->surface_of[t]];
+    for (size_t i = 0; i < surface->sampler_count; i++) {
+      fmi_pyramid *pyramid = &s->pyramids[surface->samplers[i].pyramid];
+      const fmi_level *level = &pyramid->level[0];
+      double x[3], y[3];
+      for (size_t k = 0; k < 3; k++) {
+        float uv[2];
+        fmi_corner_texcoord(s->heads[surface->samplers[i].uv_head], s->corners[3 * t + k], uv);
+        x[k] = (double)uv[0] * level->width;
+        y[k] = (1.0 - (double)uv[1]) * level->height;
+      }
+      fmi_cover_triangle(pyramid, x, y);
+    }
+  }
+  for (size_t i = 0; i < s->pyramid_count; i++)
+    if (!fmi_build_levels(env, &env->keep, &s->pyramids[i])) return false;
+  return true;
+}
+
+/* Everything of the scene that frames share. Allocates in env->keep. */
+FMI_FN bool fmi_prepare_scene(fmi_env *env, fmi_software *s, const fm_scene *scene) {
+  enum { MOST_HEADS_WITH_TERMS = 4 }; /* N (N + 1) / 2 terms cost more than direct normals beyond it */
+  size_t n = scene->head_count;
+  s->heads = (const fm_mesh **)fmi_alloc(env, &env->keep, n, sizeof *s->heads);
+  if (!s->heads) return false;
+  s->uv_class = (size_t *)fmi_alloc(env, &env->keep, n, sizeof *s->uv_class);
+  if (!s->uv_class) return false;
+  s->head_count = n;
+  s->textured = true;
+  for (size_t h = 0; h < n; h++) {
+    s->heads[h] = scene->heads[h];
+    if (!fmi_is_prepared(s->heads[h])) return fmi_fail(env, FM_ERROR_ARGUMENT, "head %zu has no triangles yet; call fm_prepare_mesh first", h);
+    fm_topology_report report;
+    if (h > 0 && !fm_check_topology(s->heads[0], s->heads[h], &report)) return fmi_fail(env, FM_ERROR_TOPOLOGY, "head %zu: %s", h, report.message);
+    s->textured = s->textured && fmi_has_texture(s->heads[h]);
+    s->uv_class[h] = h;
+    for (size_t g = 0; g < h && s->uv_class[h] == h; g++)
+      if (s->uv_class[g] == g && fmi_all_uvs_agree(s->heads[g], s->heads[h])) s->uv_class[h] = g;
+  }
+  const fm_mesh *mesh = s->heads[0];
+  s->ignore_alpha = scene->ignore_alpha;
+  s->triangle_count = fmi_triangle_count(mesh);
+  if (s->triangle_count >= FM_NONE) return fmi_fail(env, FM_ERROR_LIMIT, "%zu triangles are more than the rasterizer numbers", s->triangle_count);
+  s->corners = (uint32_t *)fmi_alloc(env, &env->keep, s->triangle_count, 3 * sizeof *s->corners);
+  s->vertices = (uint32_t *)fmi_alloc(env, &env->keep, s->triangle_count, 3 * sizeof *s->vertices);
+  s->surface_of = (uint32_t *)fmi_alloc(env, &env->keep, s->triangle_count, sizeof *s->surface_of);
+  if (!s->corners || !s->vertices || !s->surface_of) return false;
+  fmi_surface_table table = {NULL, 0};
+  for (size_t t = 0; t < s->triangle_count; t++) {
+    for (int k = 0; k < 3; k++) {
+      s->corners[3 * t + (size_t)k] = (uint32_t)fmi_triangle_corner(mesh, t, k);
+      s->vertices[3 * t + (size_t)k] = mesh->corners[s->corners[3 * t + (size_t)k]];
+    }
+    size_t polygon = fmi_triangle_polygon(mesh, t);
+    bool same = t > 0 && polygon == fmi_triangle_polygon(mesh, t - 1);
+    s->surface_of[t] = same ? s->surface_of[t - 1] : fmi_find_surface(env, s, &table, polygon);
+    if (s->surface_of[t] == FM_NONE) return false;
+  }
+  if (!fmi_build_pyramids(env, s)) return false;
+  if (n <= MOST_HEADS_WITH_TERMS) {
+    s->normal_terms = (float *)fmi_alloc(env, &env->keep, fmi_mul_size(fmi_normal_term_count(n), mesh->vertex_count), 3 * sizeof(float));
+    if (!s->normal_terms) return false;
+    fmi_normal_terms(s->normal_terms, s->heads, n);
+  }
+  s->fitted = fm_fit_camera(s->heads, n, NULL);
+  return true;
+}
+
+FMI_FN bool fmi_prepare_lane(fmi_env *env, fmi_lane *lane, const fmi_software *s) {
+  size_t v = s->heads[0]->vertex_count, h = s->head_count;
+  lane->shape_weights = (float *)fmi_alloc(env, &env->keep, h, sizeof(float));
+  lane->texture_weights = (float *)fmi_alloc(env, &env->keep, h, sizeof(float));
+  lane->texel_weights = (float *)fmi_alloc(env, &env->keep, h, sizeof(float));
+  lane->positions = (float *)fmi_alloc(env, &env->keep, v, 3 * sizeof(float));
+  lane->normals = (float *)fmi_alloc(env, &env->keep, v, 3 * sizeof(float));
+  lane->camera_space = (float *)fmi_alloc(env, &env->keep, v, 3 * sizeof(float));
+  lane->grid = (int32_t *)fmi_alloc(env, &env->keep, v, 2 * sizeof(int32_t));
+  lane->nearness = (float *)fmi_alloc(env, &env->keep, v, sizeof(float));
+  lane->drawn = (fmi_drawn *)fmi_alloc(env, &env->keep, s->triangle_count, sizeof *lane->drawn);
+  lane->words = (uint64_t *)fmi_alloc(env, &env->keep, FMI_BAND_WORDS, sizeof *lane->words);
+  return lane->words != NULL && env->error->status == FM_OK;
+}
+
+/* ---- vertices ---- */
+
+/* The nearest depth that is drawn, in units of the fitted head, and how far outside the picture the grid reaches. */
+static const float fmi_near_depth = 0.01f;
+static const float fmi_grid_reach = 32768.0f;
+
+FMI_FN void fmi_place_vertices(fmi_lane *lane, const fmi_software *s, const fmi_view *view) {
+  size_t count = s->heads[0]->vertex_count;
+    for (size_t v = 0; v < count; v++) {
+    const float *p = lane->positions + 3 * v;
+    float *q = lane->camera_space + 3 * v, *n = lane->normals + 3 * v;
+    float x = (p[0] - view->center[0]) * view->scale, y = (p[1] - view->center[1]) * view->scale, z = (p[2] - view->center[2]) * view->scale;
+    float nx = n[0], ny = n[1], nz = n[2];
+    for (int k = 0; k < 3; k++) {
+      const float *r = view->rotation[k];
+      q[k] = r[0] * x + r[1] * y + r[2] * z;
+      n[k] = r[0] * nx + r[1] * ny + r[2] * nz;
+    }
+    float depth = view->distance - q[2], near = view->orthographic ? 1.0f : 1.0f / depth;
+    float sx = view->middle[0] + view->zoom * (q[0] * near), sy = view->middle[1] - view->zoom * (q[1] * near);
+    bool inside = (view->orthographic || depth >= fmi_near_depth) && fabsf(sx) < fmi_grid_reach && fabsf(sy) < fmi_grid_reach;
+    lane->nearness[v] = view->orthographic ? q[2] : near;
+    lane->grid[2 * v] = inside ? (int32_t)floorf(sx * (float)FMI_SUBPIXELS + 0.5f) : FMI_OFF_GRID;
+    lane->grid[2 * v + 1] = inside ? (int32_t)floorf(sy * (float)FMI_SUBPIXELS + 0.5f) : 0;
+  }
+}
+
+FMI_FN bool fmi_any_mask(const float *const *masks, size_t count) {
+  for (size_t h = 0; masks && h < count; h++)
+    if (masks[h]) return true;
+  return false;
+}
+
+FMI_FN void fmi_blend_vertices(fmi_lane *lane, const fmi_software *s) {
+  bool masked = fmi_any_mask(lane->frame.shape_masks, s->head_count);
+  fm_blend(lane->positions, s->heads, lane->shape_weights, masked ? lane->frame.shape_masks : NULL, s->head_count);
+  if (lane->frame.unlit) memset(lane->normals, 0, s->heads[0]->vertex_count * 3 * sizeof(float));
+  else if (s->normal_terms && !masked)
+    fmi_blend_normals(lane->normals, s->normal_terms, s->heads[0]->vertex_count, lane->shape_weights, s->head_count);
+  else fm_normals(lane->normals, s->heads[0], lane->positions);
+}
+
+/* ---- visibility ---- */
+
+/* Where samples lie in a pixel, in 1/256. */
+static const int32_t fmi_sample_1[1][2] = {{128, 128}};
+static const int32_t fmi_sample_4[4][2] = {{96, 32}, {224, 96}, {32, 160}, {160, 224}};
+
+/* A triangle on the grid. Edge function k is positive inside, over the corner opposite to it: e_k / area is the weight of corner k. */
+typedef struct fmi_setup {
+  int32_t x[3], y[3];
+  int64_t area;             /* twice the area, positive */
+  bool back;                /* seen from behind: clockwise on the screen */
+  int64_t dx[3], dy[3];     /* steps of e_k for one grid unit to the right and down */
+  int64_t bias[3];          /* 0 where a sample exactly on the edge belongs to the triangle (top-left rule), else 1 */
+  float nearness[3], slope1, slope2;
+} fmi_setup;
+
+/* False if it covers nothing. nearness are the corners'. */
+FMI_FN bool fmi_set_up(fmi_setup *s, const int32_t x[3], const int32_t y[3], const float nearness[3]) {
+  int64_t area = (int64_t)(x[1] - x[0]) * (y[2] - y[0]) - (int64_t)(x[2] - x[0]) * (y[1] - y[0]);
+  if (area == 0) return false;
+  int64_t sign = area < 0 ? -1 : 1;
+  s->back = area > 0; /* y points down: a front side runs counter-clockwise and is negative */
+  s->area = area * sign;
+  for (int k = 0; k < 3; k++) {
+    int a = (k + 1) % 3, b = (k + 2) % 3;
+    int64_t ex = (x[b] - x[a]) * sign, ey = (y[b] - y[a]) * sign;
+    s->x[k] = x[k];
+    s->y[k] = y[k];
+    s->dx[k] = -ey;
+    s->dy[k] = ex;
+    s->bias[k] = ey < 0 || (ey == 0 && ex > 0) ? 0 : 1;
+    s->nearness[k] = nearness[k];
+  }
+  float scale = 1.0f / (float)s->area;
+  s->slope1 = (nearness[1] - nearness[0]) * scale;
+  s->slope2 = (nearness[2] - nearness[0]) * scale;
+  return true;
+}
+
+FMI_FN int64_t fmi_edge(const fmi_setup *s, int k, int32_t x, int32_t y) {
+  int a = (k + 1) % 3;
+  return s->dx[k] * (x - s->x[a]) + s->dy[k] * (y - s->y[a]);
+}
+
+/* Nearness at a sample, from its edge functions; every raster path uses this formula. */
+FMI_FN float fmi_nearness_at(const fmi_setup *s, int64_t e1, int64_t e2) {
+  return s->nearness[0] + ((float)e1 * s->slope1 + (float)e2 * s->slope2);
+}
+
+/* The visibility word: nearness in the upper half, as an integer of the same order; below it the triangle, so that of equally near
+   ones the lower index is the larger word. 0 is "nothing". */
+FMI_FN uint64_t fmi_word(float nearness, uint32_t triangle) {
+  uint32_t bits = fmi_float_bits(nearness);
+  bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+  return (uint64_t)bits << 32 | (0xFFFFFFFFu - triangle);
+}
+FMI_FN uint32_t fmi_word_triangle(uint64_t word) { return 0xFFFFFFFFu - (uint32_t)word; }
+
+/* A band of the picture: rows [row0, row1). */
+typedef struct fmi_band { int row0, row1, width, samples; const int32_t (*sample)[2]; uint64_t *words; } fmi_band;
+
+/* ---- texture lookup ---- */
+
+/* A point on a triangle: the weights of its corners (perspective-correct), and their change for one pixel to the right and down. */
+typedef struct fmi_point { float w[3], dx[3], dy[3]; } fmi_point;
+
+/* From q_k = weight of corner k before normalisation and its derivatives. */
+FMI_FN fmi_point fmi_make_point(const float q[3], const float qx[3], const float qy[3]) {
+  fmi_point p;
+  float sum = q[0] + q[1] + q[2], inverse = sum != 0.0f ? 1.0f / sum : 0.0f;
+  float sum_x = qx[0] + qx[1] + qx[2], sum_y = qy[0] + qy[1] + qy[2];
+  for (int k = 0; k < 3; k++) {
+    p.w[k] = q[k] * inverse;
+    p.dx[k] = (qx[k] - p.w[k] * sum_x) * inverse;
+    p.dy[k] = (qy[k] - p.w[k] * sum_y) * inverse;
+  }
+  return p;
+}
+
+/* Adds to colour (RGBA) what the pyramid's heads give at uv: trilinear, repeated, each head by its weight. du, dv: changes of uv over
+   one pixel, as (x, y) pairs in texels of level 0. */
+FMI_FN void fmi_sample(const fmi_pyramid *pyramid, const size_t *heads, const float *weights, const float uv[2], const float dx[2], const float dy[2],
+                       float colour[4]) {
+  float x2 = dx[0] * dx[0] + dx[1] * dx[1], y2 = dy[0] * dy[0] + dy[1] * dy[1], rho2 = x2 > y2 ? x2 : y2;
+  float last = (float)(pyramid->level_count - 1), lambda = rho2 > 1.0f ? (rho2 < 1e30f ? 0.5f * fmi_log2f(rho2) : last) : 0.0f;
+  if (lambda > last) lambda = last;
+  int low = (int)lambda;
+  float fraction = lambda - (float)low;
+  for (int i = 0; i < 2; i++) {
+    float share = i ? fraction : 1.0f - fraction;
+    if (share == 0.0f) continue;
+    const fmi_level *level = &pyramid->level[low + i];
+    /* into [0, 1) first: repeat wrapping, and no overflow however large uv is */
+    float u = uv[0] - floorf(uv[0]), v = uv[1] - floorf(uv[1]);
+    float px = u * (float)level->width - 0.5f, py = (1.0f - v) * (float)level->height - 0.5f;
+    float fx = floorf(px), fy = floorf(py), tx = px - fx, ty = py - fy;
+    int x0 = fmi_wrap((int)fx, level->width), y0 = fmi_wrap((int)fy, level->height);
+    int x1 = x0 + 1 < level->width ? x0 + 1 : 0, y1 = y0 + 1 < level->height ? y0 + 1 : 0;
+    size_t stride = pyramid->heads * 4, row0 = (size_t)y0 * (size_t)level->width, row1 = (size_t)y1 * (size_t)level->width;
+    const uint8_t *t00 = level->texels + (row0 + (size_t)x0) * stride, *t10 = level->texels + (row0 + (size_t)x1) * stride;
+    const uint8_t *t01 = level->texels + (row1 + (size_t)x0) * stride, *t11 = level->texels + (row1 + (size_t)x1) * stride;
+    float w00 = (1.0f - tx) * (1.0f - ty), w10 = tx * (1.0f - ty), w01 = (1.0f - tx) * ty, w11 = tx * ty;
+    for (size_t h = 0; h < pyramid->heads; h++) {
+      float weight = share * weights[heads[h]];
+      if (weight == 0.0f) continue;
+      for (size_t c = 0; c < 4; c++) {
+        size_t k = 4 * h + c;
+        colour[c] += weight * (((float)t00[k] * w00 + (float)t10[k] * w10) + ((float)t01[k] * w01 + (float)t11[k] * w11));
+      }
+    }
+  }
+}
+
+/* The blended texture colour (RGBA, 0 to 255, not clamped) of a point on a triangle. */
+FMI_FN void fmi_surface_colour(const fmi_software *s, fmi_lane *lane, uint32_t triangle, const fmi_point *point, float colour[4]) {
+  const fmi_surface *surface = &s->surfaces[s->surface_of[triangle]];
+  const float *weights = lane->texture_weights;
+  memset(colour, 0, 4 * sizeof *colour);
+  if (lane->frame.texture_masks) {
+    for (size_t h = 0; h < s->head_count; h++) {
+      const float *mask = lane->frame.texture_masks[h];
+      float m = 1.0f;
+      if (mask) m = point->w[0] * mask[s->vertices[3 * triangle]] + point->w[1] * mask[s->vertices[3 * triangle + 1]] + point->w[2] * mask[s->vertices[3 * triangle + 2]];
+      lane->texel_weights[h] = weights[h] * m;
+    }
+    weights = lane->texel_weights;
+  }
+  if (surface->sampler_count == 0) {
+    colour[0] = colour[1] = colour[2] = (float)FMI_PLAIN_GREY;
+    colour[3] = 255.0f;
+    return;
+  }
+  for (size_t i = 0; i < surface->plain_count; i++) {
+    float w = weights[surface->plain_heads[i]];
+    for (int c = 0; c < 3; c++) colour[c] += w * (float)FMI_PLAIN_GREY;
+    colour[3] += w * 255.0f;
+  }
+  for (size_t i = 0; i < surface->sampler_count; i++) {
+    const fmi_sampler *sampler = &surface->samplers[i];
+    const fmi_pyramid *pyramid = &s->pyramids[sampler->pyramid];
+    const fm_mesh *mesh = s->heads[sampler->uv_head];
+    float size[2], at[3][2], uv[2], dx[2], dy[2];
+    size[0] = (float)pyramid->level[0].width;
+    size[1] = (float)pyramid->level[0].height;
+    for (size_t k = 0; k < 3; k++) fmi_corner_texcoord(mesh, s->corners[3 * triangle + k], at[k]);
+    for (int c = 0; c < 2; c++) {
+      float d1 = at[1][c] - at[0][c], d2 = at[2][c] - at[0][c];
+      uv[c] = at[0][c] + (point->w[1] * d1 + point->w[2] * d2);
+      if (!(fabsf(uv[c]) < 1e9f)) uv[c] = 0.0f; /* beyond it a float has no fraction left to repeat by */
+      dx[c] = (point->dx[1] * d1 + point->dx[2] * d2) * size[c];
+      dy[c] = (point->dy[1] * d1 + point->dy[2] * d2) * size[c];
+    }
+    fmi_sample(pyramid, sampler->heads, weights, uv, dx, dy, colour);
+  }
+}
+
+/* The point of a triangle on the grid, where its edge functions are e. */
+FMI_FN fmi_point fmi_grid_point(const fmi_setup *t, const float e[3], const float inverse_depth[3]) {
+  float q[3], qx[3], qy[3], scale = 1.0f / (float)t->area;
+  for (int k = 0; k < 3; k++) {
+    float w = inverse_depth[k] * scale;
+    q[k] = e[k] * w;
+    qx[k] = (float)(t->dx[k] * FMI_SUBPIXELS) * w;
+    qy[k] = (float)(t->dy[k] * FMI_SUBPIXELS) * w;
+  }
+  return fmi_make_point(q, qx, qy);
+}
+
+/* A float within +-1e18, so that its square is one too. */
+FMI_FN float fmi_clamp_to_float(double x) { return (float)(x < -1e18 ? -1e18 : x > 1e18 ? 1e18 : x); }
+
+/* The point of a triangle that was clipped, under a place on the screen (pixels): the ray through it against the plane of the whole
+   triangle. q_k = ray . (p_i x p_j); its derivatives follow from the ray's. Rounding may leave it a little outside: it is
+   brought back. */
+FMI_FN fmi_point fmi_ray_point(const fmi_lane *lane, const fmi_view *view, const uint32_t vertex[3], float sx, float sy) {
+  double p[3][3], q[3], qx[3], qy[3], zoom = view->zoom, total = 0.0, largest = 0.0;
+  double rx = ((double)sx - view->middle[0]) / zoom, ry = (view->middle[1] - (double)sy) / zoom;
+  for (int k = 0; k < 3; k++)
+    for (int c = 0; c < 3; c++) p[k][c] = lane->camera_space[3 * (size_t)vertex[k] + (size_t)c] - (c == 2 ? view->distance : 0.0f);
+  for (int k = 0; k < 3; k++) {
+    const double *a = p[(k + 1) % 3], *b = p[(k + 2) % 3];
+    if (view->orthographic) { /* the same in two dimensions */
+      q[k] = (a[0] - rx) * (b[1] - ry) - (b[0] - rx) * (a[1] - ry);
+      qx[k] = (a[1] - b[1]) / zoom;
+      qy[k] = (a[0] - b[0]) / zoom;
+    } else {
+      double cx = a[1] * b[2] - a[2] * b[1], cy = a[2] * b[0] - a[0] * b[2], cz = a[0] * b[1] - a[1] * b[0];
+      q[k] = rx * cx + ry * cy - cz;
+      qx[k] = cx / zoom;
+      qy[k] = -cy / zoom;
+    }
+    total += q[k];
+  }
+  for (int k = 0; k < 3; k++) {
+    if (q[k] * total < 0.0) q[k] = 0.0;
+    if (fabs(q[k]) > largest) largest = fabs(q[k]);
+  }
+  float fq[3], fx[3], fy[3];
+  double scale = largest > 0.0 ? 1.0 / largest : 0.0;
+  for (int k = 0; k < 3; k++) {
+    fq[k] = fmi_clamp_to_float(q[k] * scale);
+    fx[k] = fmi_clamp_to_float(qx[k] * scale);
+    fy[k] = fmi_clamp_to_float(qy[k] * scale);
+  }
+  return fmi_make_point(fq, fx, fy);
+}
+
+/* ---- drawing ---- */
+
+/* One frame being drawn: what the steps below share. */
+typedef struct fmi_drawing {
+  const fmi_software *s;
+  fmi_lane *lane;
+  fmi_view view;
+  fmi_band band;
+} fmi_drawing;
+
+/* Loads a triangle. False where a corner is off the grid (needs clipping) or it covers nothing. */
+FMI_FN bool fmi_load_triangle(const fmi_drawing *d, uint32_t triangle, fmi_setup *setup) {
+  const uint32_t *vertex = d->s->vertices + 3 * (size_t)triangle;
+  int32_t x[3], y[3];
+  float nearness[3];
+  for (int k = 0; k < 3; k++) {
+    x[k] = d->lane->grid[2 * (size_t)vertex[k]];
+    y[k] = d->lane->grid[2 * (size_t)vertex[k] + 1];
+    nearness[k] = d->lane->nearness[vertex[k]];
+    if (x[k] == FMI_OFF_GRID) return false;
+  }
+  return fmi_set_up(setup, x, y, nearness);
+}
+FMI_FN bool fmi_is_off_grid(const fmi_drawing *d, uint32_t triangle) {
+  const uint32_t *vertex = d->s->vertices + 3 * (size_t)triangle;
+  for (int k = 0; k < 3; k++)
+    if (d->lane->grid[2 * (size_t)vertex[k]] == FMI_OFF_GRID) return true;
+  return false;
+}
+
+/* Is a triangle that leaves the grid seen from behind? */
+FMI_FN bool fmi_is_back_in_space(const fmi_drawing *d, const uint32_t vertex[3]) {
+  double p[3][3];
+  for (size_t k = 0; k < 3; k++)
+    for (size_t c = 0; c < 3; c++) p[k][c] = d->lane->camera_space[3 * (size_t)vertex[k] + c];
+  double ax = p[1][0] - p[0][0], ay = p[1][1] - p[0][1], az = p[1][2] - p[0][2];
+  double bx = p[2][0] - p[0][0], by = p[2][1] - p[0][1], bz = p[2][2] - p[0][2];
+  double nx = ay * bz - az * by, ny = az * bx - ax * bz, nz = ax * by - ay * bx;
+  if (d->view.orthographic) return nz < 0.0;
+  return nz * (d->view.distance - p[0][2]) - nx * p[0][0] - ny * p[0][1] < 0.0;
+}
+
+/* The point of a triangle at the mean of n places that sum to (x, y), in grid units. *back: seen from behind. */
+FMI_FN fmi_point fmi_triangle_point(const fmi_drawing *d, uint32_t triangle, int64_t x, int64_t y, int n, bool *back) {
+  const uint32_t *vertex = d->s->vertices + 3 * (size_t)triangle;
+  fmi_setup t;
+  float e[3] = {1.0f, 0.0f, 0.0f}, inverse[3];
+  if (fmi_is_off_grid(d, triangle)) {
+    *back = fmi_is_back_in_space(d, vertex);
+    return fmi_ray_point(d->lane, &d->view, vertex, (float)x / (float)(n * FMI_SUBPIXELS), (float)y / (float)(n * FMI_SUBPIXELS));
+  }
+  fmi_load_triangle(d, triangle, &t); /* it covered a sample: it has an area */
+  for (int k = 0; k < 3; k++) {
+    int a = (k + 1) % 3;
+    e[k] = (float)(t.dx[k] * (x - (int64_t)n * t.x[a]) + t.dy[k] * (y - (int64_t)n * t.y[a])) / (float)n;
+    inverse[k] = d->view.orthographic ? 1.0f : d->lane->nearness[vertex[k]];
+  }
+  *back = t.back;
+  return fmi_grid_point(&t, e, inverse);
+}
+
+/* Is the blended texture opaque at this place of the picture (grid units)? */
+FMI_FN bool fmi_is_opaque(const fmi_drawing *d, uint32_t triangle, int32_t x, int32_t y) {
+  float colour[4];
+  bool back;
+  fmi_point point = fmi_triangle_point(d, triangle, x, y, 1, &back);
+  fmi_surface_colour(d->s, d->lane, triangle, &point, colour);
+  return colour[3] >= 127.5f;
+}
+
+FMI_FN int32_t fmi_floor_pixel(int32_t grid) { return grid >= 0 ? grid / FMI_SUBPIXELS : -((FMI_SUBPIXELS - 1 - grid) / FMI_SUBPIXELS); }
+
+/* Writes a triangle's words into the band. */
+FMI_FN void fmi_fill_triangle(const fmi_drawing *d, uint32_t triangle, const fmi_setup *t) {
+  const fmi_band *band = &d->band;
+  bool cutout = d->s->surfaces[d->s->surface_of[triangle]].cutout;
+  int32_t low_x = t->x[0], high_x = t->x[0], low_y = t->y[0], high_y = t->y[0];
+  for (int k = 1; k < 3; k++) {
+    low_x = fmi_min_int(low_x, t->x[k]);
+    high_x = fmi_max_int(high_x, t->x[k]);
+    low_y = fmi_min_int(low_y, t->y[k]);
+    high_y = fmi_max_int(high_y, t->y[k]);
+  }
+  int x0 = fmi_max_int(fmi_floor_pixel(low_x), 0), x1 = fmi_min_int(fmi_floor_pixel(high_x), band->width - 1);
+  int y0 = fmi_max_int(fmi_floor_pixel(low_y), band->row0), y1 = fmi_min_int(fmi_floor_pixel(high_y), band->row1 - 1);
+  for (int y = y0; y <= y1; y++)
+    for (int i = 0; i < band->samples; i++) {
+      int32_t sx = x0 * FMI_SUBPIXELS + band->sample[i][0], sy = y * FMI_SUBPIXELS + band->sample[i][1];
+      int64_t e0 = fmi_edge(t, 0, sx, sy) - t->bias[0], e1 = fmi_edge(t, 1, sx, sy) - t->bias[1], e2 = fmi_edge(t, 2, sx, sy) - t->bias[2];
+      uint64_t *word = band->words + ((size_t)(y - band->row0) * (size_t)band->width + (size_t)x0) * (size_t)band->samples + (size_t)i;
+      for (int x = x0; x <= x1; x++, word += band->samples) {
+        if ((e0 | e1 | e2) >= 0) {
+          uint64_t mine = fmi_word(fmi_nearness_at(t, e1 + t->bias[1], e2 + t->bias[2]), triangle);
+          if (mine > *word && (!cutout || fmi_is_opaque(d, triangle, x * FMI_SUBPIXELS + band->sample[i][0], sy))) *word = mine;
+        }
+        e0 += t->dx[0] * FMI_SUBPIXELS;
+        e1 += t->dx[1] * FMI_SUBPIXELS;
+        e2 += t->dx[2] * FMI_SUBPIXELS;
+      }
+    }
+}
+
+/* Keeps the part of a convex polygon in camera space with a . p + b >= 0 (Sutherland and Hodgman 1974). Returns its corner count. */
+FMI_FN int fmi_clip_plane(double (*out)[3], double (*in)[3], int count, const double a[3], double b) {
+  int n = 0;
+  for (int i = 0; i < count; i++) {
+    const double *p = in[i], *q = in[(i + 1) % count];
+    double dp = a[0] * p[0] + a[1] * p[1] + a[2] * p[2] + b, dq = a[0] * q[0] + a[1] * q[1] + a[2] * q[2] + b;
+    if (dp >= 0.0) { memcpy(out[n++], p, sizeof out[0]); }
+    if ((dp >= 0.0) != (dq >= 0.0)) {
+      double f = dp / (dp - dq);
+      for (int k = 0; k < 3; k++) out[n][k] = p[k] + (q[k] - p[k]) * f;
+      n++;
+    }
+  }
+  return n;
+}
+
+/* A triangle that leaves the grid: clipped in camera space against the near plane and, a little outside the picture, against its
+   four sides; drawn as a fan of triangles with one number. Rare, so in double and step by step. */
+FMI_FN void fmi_fill_clipped(const fmi_drawing *d, uint32_t triangle) {
+  enum { MOST = 3 + 5 };
+  double buffer[2][MOST][3];
+  const fmi_view *view = &d->view;
+  /* 256 pixels beyond the picture: inside the grid's reach, and no clipped edge is ever seen */
+  double half_x = (view->middle[0] + 256.0) / view->zoom, half_y = (view->middle[1] + 256.0) / view->zoom;
+  /* depth = distance - z; |x| <= half * depth, or <= half where orthographic */
+  double depth_z = view->orthographic ? 0.0 : -1.0, depth_1 = view->orthographic ? 1.0 : (double)view->distance;
+  double plane[5][4] = {{0.0, 0.0, -1.0, (double)view->distance - fmi_near_depth}, {1.0, 0.0, half_x * depth_z, half_x * depth_1},
+                        {-1.0, 0.0, half_x * depth_z, half_x * depth_1}, {0.0, 1.0, half_y * depth_z, half_y * depth_1},
+                        {0.0, -1.0, half_y * depth_z, half_y * depth_1}};
+  int count = 3, at = 0;
+  for (int k = 0; k < 3; k++)
+    for (int c = 0; c < 3; c++) {
+      buffer[0][k][c] = d->lane->camera_space[3 * (size_t)d->s->vertices[3 * (size_t)triangle + (size_t)k] + (size_t)c];
+      if (!fmi_is_finite(buffer[0][k][c])) return; /* weights beyond what floats hold */
+    }
+  for (int i = view->orthographic ? 1 : 0; i < 5 && count > 0; i++, at ^= 1) count = fmi_clip_plane(buffer[at ^ 1], buffer[at], count, plane[i], plane[i][3]);
+  int32_t x[MOST], y[MOST];
+  float nearness[MOST];
+  for (int i = 0; i < count; i++) {
+    const double *p = buffer[at][i];
+    double near = view->orthographic ? 1.0 : 1.0 / (view->distance - p[2]);
+    x[i] = (int32_t)floor((view->middle[0] + view->zoom * p[0] * near) * (double)FMI_SUBPIXELS + 0.5);
+    y[i] = (int32_t)floor((view->middle[1] - view->zoom * p[1] * near) * (double)FMI_SUBPIXELS + 0.5);
+    nearness[i] = (float)(view->orthographic ? p[2] : near);
+  }
+  for (int i = 1; i + 1 < count; i++) {
+    int32_t tx[3], ty[3];
+    float tn[3];
+    fmi_setup setup;
+    tx[0] = x[0]; tx[1] = x[i]; tx[2] = x[i + 1];
+    ty[0] = y[0]; ty[1] = y[i]; ty[2] = y[i + 1];
+    tn[0] = nearness[0]; tn[1] = nearness[i]; tn[2] = nearness[i + 1];
+    if (fmi_set_up(&setup, tx, ty, tn) && (d->lane->frame.cull != FM_CULL_BACK || !setup.back)) fmi_fill_triangle(d, triangle, &setup);
+  }
+}
+
+/* Lists the triangles that can cover a sample, with the rows they may touch. */
+FMI_FN size_t fmi_list_drawn(const fmi_drawing *d) {
+  size_t n = 0;
+  for (size_t i = 0; i < d->s->triangle_count; i++) {
+    uint32_t triangle = (uint32_t)i;
+    fmi_drawn *drawn = &d->lane->drawn[n];
+    fmi_setup t;
+    drawn->triangle = triangle;
+    if (fmi_is_off_grid(d, triangle)) {
+      drawn->row0 = 0;
+      drawn->row1 = INT32_MAX;
+      n++;
+    } else if (fmi_load_triangle(d, triangle, &t) && (d->lane->frame.cull != FM_CULL_BACK || !t.back)) {
+      drawn->row0 = fmi_floor_pixel(fmi_min_int(t.y[0], fmi_min_int(t.y[1], t.y[2])));
+      drawn->row1 = fmi_floor_pixel(fmi_max_int(t.y[0], fmi_max_int(t.y[1], t.y[2])));
+      n++;
+    }
+  }
+  return n;
+}
+
+/* ---- shading ---- */
+
+/* The headlight on a point of a triangle: the factor of its encoded colour. */
+FMI_FN float fmi_light(const fmi_drawing *d, const uint32_t vertex[3], const fmi_point *point, bool back) {
+  float n[3], k = d->lane->frame.ambient;
+  const float *a = d->lane->normals + 3 * (size_t)vertex[0], *b = d->lane->normals + 3 * (size_t)vertex[1], *c = d->lane->normals + 3 * (size_t)vertex[2];
+  for (int i = 0; i < 3; i++) n[i] = point->w[0] * a[i] + point->w[1] * b[i] + point->w[2] * c[i];
+  float length2 = n[0] * n[0] + n[1] * n[1] + n[2] * n[2], facing = length2 > 0.0f ? n[2] / sqrtf(length2) : 0.0f;
+  if (back) facing = -facing;
+  float s = k + (1.0f - k) * (facing > 0.0f ? facing : 0.0f);
+  return s > 0.0f ? fmi_exp2f(fmi_log2f(s) * (1.0f / 2.2f)) : 0.0f;
+}
+
+/* Lit colour (0 to 255) of a triangle at the mean of n samples that sum to (x, y), in grid units. */
+FMI_FN void fmi_shade(const fmi_drawing *d, uint32_t triangle, int64_t x, int64_t y, int n, float rgb[3]) {
+  float colour[4];
+  bool back;
+  fmi_point point = fmi_triangle_point(d, triangle, x, y, n, &back);
+  fmi_surface_colour(d->s, d->lane, triangle, &point, colour);
+  float light = d->lane->frame.unlit ? 1.0f : fmi_light(d, d->s->vertices + 3 * (size_t)triangle, &point, back);
+  for (int c = 0; c < 3; c++) {
+    float v = colour[c] * light;
+    rgb[c] = v > 0.0f ? (v < 255.0f ? v : 255.0f) : 0.0f;
+  }
+}
+
+/* Shades one pixel from its words and writes it: every triangle in it once, weighted by its samples. */
+FMI_FN void fmi_resolve_pixel(const fmi_drawing *d, const uint64_t *words, int x, int y, uint8_t *out) {
+  const fmi_band *band = &d->band;
+  const fm_frame *frame = &d->lane->frame;
+  float sum[3] = {0.0f, 0.0f, 0.0f};
+  int covered = 0;
+  for (int i = 0; i < band->samples; i++) {
+    uint32_t triangle = fmi_word_triangle(words[i]);
+    int64_t px = 0, py = 0;
+    int n = 0;
+    float rgb[3];
+    bool seen = words[i] == 0;
+    for (int j = 0; j < i && !seen; j++) seen = words[j] != 0 && fmi_word_triangle(words[j]) == triangle;
+    if (seen) continue;
+    for (int j = i; j < band->samples; j++)
+      if (words[j] != 0 && fmi_word_triangle(words[j]) == triangle) {
+        px += (int64_t)x * FMI_SUBPIXELS + band->sample[j][0];
+        py += (int64_t)y * FMI_SUBPIXELS + band->sample[j][1];
+        n++;
+      }
+    fmi_shade(d, triangle, px, py, n, rgb);
+    for (int c = 0; c < 3; c++) sum[c] += (float)n * rgb[c];
+    covered += n;
+  }
+  int of = frame->transparent ? fmi_max_int(covered, 1) : band->samples;
+  for (int c = 0; c < 3; c++) {
+    float v = sum[c];
+    if (!frame->transparent) v += (float)(band->samples - covered) * (float)frame->background[c];
+    out[c] = (uint8_t)(v / (float)of + 0.5f);
+  }
+  if (frame->transparent) out[3] = (uint8_t)((2 * 255 * covered + band->samples) / (2 * band->samples));
+}
+
+/* Draws the lane's frame into image, whose size and channels are the frame's. */
+FMI_FN void fmi_draw(const fmi_software *s, fmi_lane *lane, fm_image *image) {
+  fmi_drawing d;
+  memset(&d, 0, sizeof d);
+  d.s = s;
+  d.lane = lane;
+  d.view = fmi_make_view(&lane->camera, image->width, image->height);
+  d.band.width = image->width;
+  d.band.samples = lane->frame.samples;
+  d.band.sample = lane->frame.samples == 1 ? fmi_sample_1 : fmi_sample_4;
+  d.band.words = lane->words;
+  fmi_blend_vertices(lane, s);
+  fmi_place_vertices(lane, s, &d.view);
+  size_t drawn = fmi_list_drawn(&d), row_words = (size_t)image->width * (size_t)d.band.samples;
+  int rows = (int)(FMI_BAND_WORDS / row_words);
+  for (d.band.row0 = 0; d.band.row0 < image->height; d.band.row0 = d.band.row1) {
+    d.band.row1 = fmi_min_int(d.band.row0 + rows, image->height);
+    memset(lane->words, 0, (size_t)(d.band.row1 - d.band.row0) * row_words * sizeof *lane->words);
+    for (size_t i = 0; i < drawn; i++) {
+      const fmi_drawn *t = &lane->drawn[i];
+      fmi_setup setup;
+      if (t->row1 < d.band.row0 || t->row0 >= d.band.row1) continue;
+      if (fmi_is_off_grid(&d, t->triangle)) fmi_fill_clipped(&d, t->triangle);
+      else if (fmi_load_triangle(&d, t->triangle, &setup)) fmi_fill_triangle(&d, t->triangle, &setup);
+    }
+    for (int y = d.band.row0; y < d.band.row1; y++)
+      for (int x = 0; x < image->width; x++)
+        fmi_resolve_pixel(&d, lane->words + ((size_t)(y - d.band.row0) * (size_t)image->width + (size_t)x) * (size_t)d.band.samples, x, y,
+                          image->pixels + ((size_t)y * (size_t)image->width + (size_t)x) * (size_t)image->channels);
+  }
+}
+#endif /* FACEMORPH_NO_RENDER */
+
+#ifndef FACEMORPH_NO_RENDER
+/* ============================================================ [FM:renderer] =========================================
+   The renderer hook: the built-in rasterizer behind it, and fm_render, which feeds any renderer. The built-in draws in collect,
+   straight into the caller's image. Test: tests/test_renderer.c */
+
+/* The largest picture side: one row of 4 samples must fit a band. */
+enum { FMI_MAX_PICTURE = 16384 };
+
+FMI_FN void fmi_software_end(void *user) {
+  fmi_software *s = (fmi_software *)user;
+  fmi_software empty;
+  fmi_free_pool(NULL, &s->allocator, &s->pool);
+  memset(&empty, 0, sizeof empty);
+  empty.common = s->common;
+  empty.allocator = s->allocator;
+  empty.owner = s->owner;
+  *s = empty;
+}
+
+FMI_FN int fmi_software_begin(void *user, const fm_scene *scene, fm_error *error) {
+  fmi_software *s = (fmi_software *)user;
+  fmi_env env;
+  fmi_software_end(s);
+  fmi_begin(&env, scene->common ? scene->common : &s->common, error, NULL);
+  s->allocator = env.allocator;
+  if (!fmi_float_ok())
+    fmi_fail(&env, FM_ERROR_BUILD, "this build fuses multiplications with additions or flushes denormals; compile the implementation's file with -ffp-contract=off");
+  else if (!scene->heads || scene->head_count == 0)
+    fmi_fail(&env, FM_ERROR_ARGUMENT, "a scene needs at least one head");
+  else if (fmi_prepare_scene(&env, s, scene)) {
+    int lanes = scene->lanes > 0 ? scene->lanes : fm_worker_count(env.common);
+    s->lanes = (fmi_lane *)fmi_alloc_zero(&env, &env.keep, (size_t)lanes, sizeof *s->lanes);
+    while (s->lanes && s->lane_count < lanes && fmi_prepare_lane(&env, &s->lanes[s->lane_count], s)) s->lane_count++;
+  }
+  if (fmi_end(&env)) {
+    fmi_move_pool(&s->pool, &env.keep);
+    return s->lane_count;
+  }
+  fmi_software_end(s); /* its pointers died with the call */
+  return 0;
+}
+
+/* Numbers that stay finite in float arithmetic. */
+FMI_FN bool fmi_is_usable_camera(const fm_camera *c) {
+  const double low = 1e-18, high = 1e18;
+  bool ok = c->scale >= low && c->scale <= high && c->half_extent >= low && c->half_extent <= high && c->distance >= low &&
+            (c->distance <= high || !fmi_is_finite(c->distance)) && fmi_is_finite(c->yaw) && fmi_is_finite(c->pitch);
+  for (int k = 0; k < 3; k++) ok = ok && fabs(c->center[k]) <= high;
+  return ok;
+}
+
+FMI_FN bool fmi_software_submit(void *user, int lane_index, const fm_frame *frame, fm_error *error) {
+  fmi_software *s = (fmi_software *)user;
+  if (lane_index < 0 || lane_index >= s->lane_count) return fm_set_error(error, FM_ERROR_ARGUMENT, "submit: there is no such lane");
+  fmi_lane *lane = &s->lanes[lane_index];
+  if (lane->busy) return fm_set_error(error, FM_ERROR_ARGUMENT, "submit: the lane still holds a frame; collect it first");
+  if (!frame->shape_weights) return fm_set_error(error, FM_ERROR_ARGUMENT, "submit: the frame has no shape_weights");
+  lane->frame = *frame;
+  if (!lane->frame.width) lane->frame.width = 512;
+  if (!lane->frame.height) lane->frame.height = 512;
+  if (!lane->frame.samples) lane->frame.samples = 4;
+  if (lane->frame.width < 1 || lane->frame.height < 1 || lane->frame.width > FMI_MAX_PICTURE || lane->frame.height > FMI_MAX_PICTURE)
+    return fm_set_error(error, FM_ERROR_ARGUMENT, "a picture is 1 to 16384 pixels wide and high");
+  if (lane->frame.samples != 1 && lane->frame.samples != 4) return fm_set_error(error, FM_ERROR_ARGUMENT, "samples must be 1 or 4");
+  if (!(lane->frame.ambient >= 0.0f && lane->frame.ambient <= 1.0f)) return fm_set_error(error, FM_ERROR_ARGUMENT, "ambient must be between 0 and 1");
+  if (lane->frame.ambient == 0.0f) lane->frame.ambient = FM_AMBIENT;
+  for (size_t h = 0; h < s->head_count; h++) {
+    lane->shape_weights[h] = frame->shape_weights[h];
+    lane->texture_weights[h] = (frame->texture_weights ? frame->texture_weights : frame->shape_weights)[h];
+    if (!fmi_is_finite(lane->shape_weights[h]) || !fmi_is_finite(lane->texture_weights[h]))
+      return fm_set_error(error, FM_ERROR_ARGUMENT, "weights must be finite numbers");
+  }
+  lane->camera = frame->camera ? *frame->camera : s->fitted;
+  if (!fmi_is_usable_camera(&lane->camera))
+    return fm_set_error(error, FM_ERROR_ARGUMENT, "a camera's scale, distance and half_extent must lie between 1e-18 and 1e18, its center below 1e18, its angles be finite");
+  lane->busy = true;
+  return true;
+}
+
+FMI_FN bool fmi_software_collect(void *user, int lane_index, fm_image *image, fm_error *error) {
+  fmi_software *s = (fmi_software *)user;
+  if (lane_index < 0 || lane_index >= s->lane_count || !s->lanes[lane_index].busy)
+    return fm_set_error(error, FM_ERROR_ARGUMENT, "collect: this lane holds no frame");
+  fmi_lane *lane = &s->lanes[lane_index];
+  lane->busy = false;
+  if (!image->pixels || image->width != lane->frame.width || image->height != lane->frame.height || image->channels != (lane->frame.transparent ? 4 : 3))
+    return fm_set_error(error, FM_ERROR_ARGUMENT, "collect: the image does not have the frame's size and channels");
+  uint64_t state = fmi_enter_float();
+  fmi_draw(s, lane, image);
+  fmi_leave_float(state);
+  return true;
+}
+
+FMI_FN void fmi_software_destroy(void *user) {
+  fmi_software *s = (fmi_software *)user;
+  fmi_software_end(s);
+  fmi_free_owner(s->owner);
+}
+
+FM_API bool fm_software_renderer(fm_renderer *out, const fm_common *common, fm_error *error) {
+  fmi_env env;
+  memset(out, 0, sizeof *out);
+  fmi_begin(&env, common, error, NULL);
+  fmi_software *s = (fmi_software *)fmi_alloc_zero(&env, &env.keep, 1, sizeof *s);
+  fmi_owner *owner = s ? fmi_make_owner(&env) : NULL;
+  if (owner) {
+    s->common = *env.common;
+    s->allocator = env.allocator;
+    s->owner = owner;
+    out->user = s;
+    out->name = "software";
+    out->lanes_thread_safe = true;
+    out->begin = fmi_software_begin;
+    out->submit = fmi_software_submit;
+    out->collect = fmi_software_collect;
+    out->end = fmi_software_end;
+    out->destroy = fmi_software_destroy;
+  }
+  return fmi_end(&env);
+}
+FM_API void fm_destroy_renderer(fm_renderer *renderer) {
+  if (!renderer) return;
+  if (renderer->destroy) renderer->destroy(renderer->user);
+  memset(renderer, 0, sizeof *renderer);
+}
+
+/* A round of frames: up to one a slot, drawn and prepared in jobs. */
+typedef struct fmi_round {
+  fm_renderer *renderer;
+  const fm_frame *frames;    /* of the round */
+  size_t first, count;       /* number of the first; frames in the round */
+  fm_image *images;          /* a slot each */
+  fm_error *errors;          /* a slot each */
+  const fm_image_sink *sink;
+} fmi_round;
+
+FMI_FN void fmi_round_prepare(void *data, size_t slot, int worker) {
+  fmi_round *round = (fmi_round *)data;
+  if (round->errors[slot].status == FM_OK && round->sink->prepare)
+    round->sink->prepare(round->sink->user, round->first + slot, slot, worker, &round->images[slot]);
+}
+/* Draws and prepares one frame in its worker's lane. */
+FMI_FN void fmi_round_draw(void *data, size_t slot, int worker) {
+  fmi_round *round = (fmi_round *)data;
+  fm_renderer *r = round->renderer;
+  if (r->submit(r->user, worker, &round->frames[slot], &round->errors[slot]) && r->collect(r->user, worker, &round->images[slot], &round->errors[slot]))
+    fmi_round_prepare(data, slot, worker);
+  else if (round->errors[slot].status == FM_OK)
+    fm_set_error(&round->errors[slot], FM_ERROR_RENDERER, "the renderer failed without a word");
+}
+/* The same for a renderer whose calls must come from one thread: as many frames as it has lanes are under way together. */
+FMI_FN void fmi_round_draw_in_lanes(const fmi_env *env, fmi_round *round, int lanes) {
+  fm_renderer *r = round->renderer;
+  for (size_t base = 0; base < round->count; base += (size_t)lanes) {
+    size_t end = fmi_min_size(round->count, base + (size_t)lanes);
+    for (int pass = 0; pass < 2; pass++)
+      for (size_t slot = base; slot < end; slot++) {
+        fm_error *error = &round->errors[slot];
+        int lane = (int)(slot - base);
+        if (error->status != FM_OK) continue;
+        bool ok = pass == 0 ? r->submit(r->user, lane, &round->frames[slot], error) : r->collect(r->user, lane, &round->images[slot], error);
+        if (!ok && error->status == FM_OK) fm_set_error(error, FM_ERROR_RENDERER, "the renderer failed without a word");
+      }
+  }
+  fmi_run_jobs(env, fmi_round_prepare, round, round->count);
+}
+
+/* The picture that a frame asks for, without its pixels. */
+FMI_FN fm_image fmi_frame_image(const fm_frame *frame) {
+  fm_image image;
+  memset(&image, 0, sizeof image);
+  image.width = frame->width ? frame->width : 512;
+  image.height = frame->height ? frame->height : 512;
+  image.channels = frame->transparent ? 4 : 3;
+  return image;
+}
+FMI_FN size_t fmi_image_bytes(const fm_image *image) {
+  return fmi_mul_size(fmi_mul_size((size_t)image->width, (size_t)image->height), (size_t)image->channels);
+}
+
+/* Room for the largest of the frames in every slot. */
+FMI_FN bool fmi_round_allocate(fmi_env *env, fmi_round *round, const fm_frame *frames, size_t frame_count, size_t slots) {
+  size_t bytes = 0;
+  for (size_t f = 0; f < frame_count; f++) {
+    fm_image image = fmi_frame_image(&frames[f]);
+    if (image.width < 1 || image.height < 1 || image.width > FMI_MAX_PICTURE || image.height > FMI_MAX_PICTURE)
+      return fmi_fail(env, FM_ERROR_ARGUMENT, "frame %zu: a picture is 1 to %d pixels wide and high, not %d x %d", f, (int)FMI_MAX_PICTURE, image.width, image.height);
+    bytes = fmi_max_size(bytes, fmi_image_bytes(&image));
+  }
+  round->images = (fm_image *)fmi_alloc_zero(env, &env->temp, slots, sizeof *round->images);
+  round->errors = (fm_error *)fmi_alloc_zero(env, &env->temp, slots, sizeof *round->errors);
+  if (!round->images || !round->errors) return false;
+  for (size_t i = 0; i < slots; i++) {
+    round->images[i].pixels = (uint8_t *)fmi_alloc(env, &env->temp, bytes, 1);
+    if (!round->images[i].pixels) return false;
+  }
+  return true;
+}
+
+/* Hands the round's pictures over in order. */
+FMI_FN bool fmi_round_deliver(fmi_env *env, fmi_round *round, size_t frame_count) {
+  for (size_t slot = 0; slot < round->count; slot++) {
+    size_t frame = round->first + slot;
+    fm_error *error = &round->errors[slot];
+    if (error->status == FM_OK && !round->sink->deliver(round->sink->user, frame, slot, &round->images[slot], error) && error->status == FM_OK)
+      fm_set_error(error, FM_ERROR_CANCELLED, "stopped by the sink");
+    if (error->status != FM_OK) {
+      *env->error = *error;
+      return false;
+    }
+    if (!fmi_tell_progress(env, "render", frame + 1, frame_count)) return false;
+  }
+  return true;
+}
+
+FMI_FN bool fmi_render_frames(fmi_env *env, fm_renderer *renderer, const fm_frame *frames, size_t frame_count, const fm_image_sink *sink, int lanes) {
+  int workers = fm_worker_count(env->common);
+  bool parallel = renderer->lanes_thread_safe && lanes >= workers;
+  size_t slots = fmi_min_size(2 * (size_t)fmi_max_int(workers, parallel ? 1 : lanes), fmi_max_size(frame_count, 1));
+  fmi_round round;
+  memset(&round, 0, sizeof round);
+  round.renderer = renderer;
+  round.sink = sink;
+  if (sink->slots) slots = fmi_min_size(slots, sink->slots);
+  if (!fmi_round_allocate(env, &round, frames, frame_count, slots)) return false;
+  for (round.first = 0; round.first < frame_count; round.first += round.count) {
+    round.count = fmi_min_size(slots, frame_count - round.first);
+    round.frames = frames + round.first;
+    for (size_t i = 0; i < round.count; i++) {
+      uint8_t *pixels = round.images[i].pixels;
+      round.images[i] = fmi_frame_image(&round.frames[i]);
+      round.images[i].pixels = pixels;
+    }
+    if (parallel) fmi_run_jobs(env, fmi_round_draw, &round, round.count);
+    else fmi_round_draw_in_lanes(env, &round, lanes);
+    if (!fmi_round_deliver(env, &round, frame_count)) return false;
+  }
+  return true;
+}
+
+FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_frame *frames, size_t frame_count, const fm_image_sink *sink, fm_error *error) {
+  fmi_env env;
+  fmi_begin(&env, scene ? scene->common : NULL, error, NULL);
+  if (!renderer || !renderer->begin || !scene || !frames || !sink || !sink->deliver)
+    fmi_fail(&env, FM_ERROR_ARGUMENT, "fm_render needs a renderer, a scene, frames and a sink with deliver");
+  else if (fmi_tell_progress(&env, "render", 0, frame_count)) {
+    fm_scene wanted = *scene;
+    if (!wanted.lanes) wanted.lanes = fm_worker_count(env.common);
+    int lanes = renderer->begin(renderer->user, &wanted, env.error);
+    if (lanes > 0) {
+      fmi_render_frames(&env, renderer, frames, frame_count, sink, lanes);
+      renderer->end(renderer->user);
+    } else if (env.error->status == FM_OK) fmi_fail(&env, FM_ERROR_RENDERER, "the renderer \"%s\" could not begin", renderer->name ? renderer->name : "");
+  }
+  return fmi_end(&env);
+}
+#endif /* FACEMORPH_NO_RENDER */
+
+/* ============================================================ [FM:writers] ==========================================
+   PNG writing: 8 bits, 1 to 4 channels, a filter chosen for each row.
+   Guarantees: the same image gives the same bytes everywhere; fmi_png_encode allocates nothing and may run in any thread.
+   Trusts: the image's size and pixels (checked by fm_write_png). Test: tests/test_writers.c */
+
+#ifndef FACEMORPH_NO_WRITERS
+
+/* ---- a chunk ---- */
+
+/* Completes a chunk whose data stand at out + 8 already; returns where the next one begins. */
+FMI_FN uint8_t *fmi_png_put_chunk(uint8_t *out, const char *name, size_t size) {
+  fmi_put_be32(out, (uint32_t)size);
+  memcpy(out + 4, name, 4);
+  fmi_put_be32(out + 8 + size, fmi_crc32(0, out + 4, size + 4));
+  return out + 12 + size;
+}
+
+/* One text as tEXt, or as iTXt (not compressed, no language) where it is not ASCII. */
+FMI_FN uint8_t *fmi_png_put_text(uint8_t *out, const char *keyword, const char *text) {
+  size_t length = strlen(text), i = 0, n = strlen(keyword) + 1;
+  memcpy(out + 8, keyword, n);
+  while (i < length && (unsigned char)text[i] < 0x80) i++;
+  bool international = i < length;
+  if (international) {
+    memset(out + 8 + n, 0, 4);
+    n += 4;
+  }
+  memcpy(out + 8 + n, text, length);
+  return fmi_png_put_chunk(out, international ? "iTXt" : "tEXt", n + length);
+}
+
+/* ---- filters ---- */
+
+/* Applies filter 0 to 4 (third edition, 9.2) to the bytes [from, end) of a row; returns the sum of the results' magnitudes as
+   signed bytes. step: bytes a pixel. */
+FMI_FN uint64_t fmi_png_filter_bytes(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter, size_t from, size_t end,
+                                     size_t step) {
+  uint64_t sum = 0;
+  for (size_t i = from; i < end; i++) {
+    int a = i < step ? 0 : row[i - step], b = above[i], c = i < step ? 0 : above[i - step];
+    int guess = filter == 0 ? 0 : filter == 1 ? a : filter == 2 ? b : filter == 3 ? (a + b) / 2 : fmi_paeth(a, b, c);
+    to[i] = (uint8_t)(row[i] - guess);
+    sum += to[i] < 128 ? to[i] : 256u - to[i];
+  }
+  return sum;
+}
+
+#if defined(FMI_X86)
+FMI_FN uint64_t fmi_png_filter(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter, size_t size, size_t step) {
+  size_t i = fmi_min_size(step, size);
+  uint64_t sum = fmi_png_filter_bytes(to, row, above, filter, 0, i, step);
+  __m128i zero = _mm_setzero_si128(), sums = zero; /* two sums of 64 bits */
+  for (; i + 16 <= size; i += 16) {
+    __m128i x = fmi_load_bytes(row + i), a = fmi_load_bytes(row + i - step), b = fmi_load_bytes(above + i);
+    __m128i guess = filter == 0   ? zero
+                    : filter == 1 ? a
+                    : filter == 2 ? b
+                    : filter == 3 ? fmi_average_16(a, b)
+                                  : fmi_paeth_16(a, b, fmi_load_bytes(above + i - step));
+    x = _mm_sub_epi8(x, guess);
+    fmi_store_bytes(to + i, x);
+    sums = _mm_add_epi64(sums, _mm_sad_epu8(_mm_min_epu8(x, _mm_sub_epi8(zero, x)), zero));
+  }
+  uint64_t halves[2];
+  memcpy(halves, &sums, 16);
+  return sum + halves[0] + halves[1] + fmi_png_filter_bytes(to, row, above, filter, i, size, step);
+}
+#else
+FMI_FN uint64_t fmi_png_filter(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter, size_t size, size_t step) {
+  return fmi_png_filter_bytes(to, row, above, filter, 0, size, step);
+}
+#endif
+
+/* Filters all rows, each in the way that leaves the smallest magnitudes (third edition, 12.7). `rows` has room for them, each with
+   its filter's number before it, and for two rows more. */
+FMI_FN void fmi_png_filter_rows(uint8_t *rows, const fm_image *image) {
+  size_t step = (size_t)image->channels, size = (size_t)image->width * step;
+  uint8_t *trial = rows + (size + 1) * (size_t)image->height, *zeros = trial + size;
+  memset(zeros, 0, size);
+  for (size_t y = 0; y < (size_t)image->height; y++) {
+    const uint8_t *row = image->pixels + y * size, *above = y > 0 ? row - size : zeros;
+    uint8_t *best = rows + y * (size + 1);
+    uint64_t least = UINT64_MAX;
+    for (unsigned filter = 0; filter < 5 && least > 0; filter++) {
+      uint64_t sum = fmi_png_filter(trial, row, above, filter, size, step);
+      if (sum < least) {
+        least = sum;
+        best[0] = (uint8_t)filter;
+        memcpy(best + 1, trial, size);
+      }
+    }
+  }
+}
+
+/* ---- the file ---- */
+
+/* Bytes of all rows with their filters' numbers; SIZE_MAX if that is more than one IDAT chunk may hold after deflating. */
+FMI_FN size_t fmi_png_rows_size(int width, int height, int channels) {
+  size_t row = fmi_add_size(fmi_mul_size((size_t)width, (size_t)channels), 1), size = fmi_mul_size(row, (size_t)height);
+  return size < 0x7FF00000 ? size : SIZE_MAX;
+}
+
+/* Memory that fmi_png_encode works in, aligned as malloc's. */
+FMI_FN size_t fmi_png_scratch(int width, int height, int channels) {
+  size_t two_rows = fmi_mul_size((size_t)width, 2 * (size_t)channels);
+  return fmi_add_size(sizeof(fmi_deflater), fmi_add_size(fmi_png_rows_size(width, height, channels), two_rows));
+}
+
+/* Room that the file never exceeds. texts as in fm_png_desc. */
+FMI_FN size_t fmi_png_bound(int width, int height, int channels, const char *const *texts) {
+  size_t rows = fmi_png_rows_size(width, height, channels);
+  size_t size = rows == SIZE_MAX ? SIZE_MAX : fmi_deflate_bound(rows);
+  size = fmi_add_size(size, 8 + 25 + 13 + 12 + 12); /* signature, IHDR, sRGB, frame of IDAT, IEND */
+  for (; texts && *texts; texts += 2) size = fmi_add_size(size, fmi_add_size(strlen(texts[0]) + 12 + 5, strlen(texts[1])));
+  return size;
+}
+
+/* Encodes a PNG into out, with fmi_png_bound of room; returns its size. */
+FMI_FN size_t fmi_png_encode(uint8_t *out, void *scratch, const fm_image *image, const char *const *texts, bool srgb) {
+  static const uint8_t types[5] = {0, FMI_PNG_GREY, FMI_PNG_GREY_ALPHA, FMI_PNG_RGB, FMI_PNG_RGBA};
+  fmi_deflater *deflater = (fmi_deflater *)scratch;
+  uint8_t *rows = (uint8_t *)(deflater + 1), *p = out + 8;
+  memcpy(out, fmi_png_signature, 8);
+  fmi_put_be32(p + 8, (uint32_t)image->width);
+  fmi_put_be32(p + 12, (uint32_t)image->height);
+  p[16] = 8;
+  p[17] = types[image->channels];
+  p[18] = p[19] = p[20] = 0; /* deflate, the five filters, not interlaced */
+  p = fmi_png_put_chunk(p, "IHDR", 13);
+  if (srgb) {
+    p[8] = 0; /* perceptual */
+    p = fmi_png_put_chunk(p, "sRGB", 1);
+  }
+  for (; texts && *texts; texts += 2) p = fmi_png_put_text(p, texts[0], texts[1]);
+  fmi_png_filter_rows(rows, image);
+  size_t size = fmi_png_rows_size(image->width, image->height, image->channels);
+  p = fmi_png_put_chunk(p, "IDAT", fmi_deflate(deflater, p + 8, rows, size, &fmi_effort_image));
+  p = fmi_png_put_chunk(p, "IEND", 0);
+  return (size_t)(p - out);
+}
+
+/* Are these keywords 1 to 79 printable Latin-1 characters, each with a text? */
+FMI_FN bool fmi_png_check_texts(fmi_env *env, const char *const *texts) {
+  for (; texts && *texts; texts += 2) {
+    size_t length = strlen(*texts);
+    bool ok = length >= 1 && length <= 79;
+    for (size_t i = 0; i < length && ok; i++) {
+      unsigned char c = (unsigned char)(*texts)[i];
+      ok = c >= 161 || (c >= 32 && c <= 126);
+    }
+    if (!ok) return fmi_fail(env, FM_ERROR_ARGUMENT, "a PNG text's keyword must be 1 to 79 printable Latin-1 characters");
+    if (texts[1] && strlen(texts[1]) > 0x7FFFFF00u) return fmi_fail(env, FM_ERROR_ARGUMENT, "the PNG text \"%s\" is over 2 GB long", *texts);
+    if (!texts[1]) return fmi_fail(env, FM_ERROR_ARGUMENT, "the PNG text \"%s\" has a keyword, but no text behind it", *texts);
+  }
+  return true;
+}
+
+/* The whole file in env's temporary memory. NULL: recorded. */
+FMI_FN uint8_t *fmi_png_make(fmi_env *env, const fm_image *image, const fm_png_desc *desc, size_t *size) {
+  const char *const *texts = desc ? desc->texts : NULL;
+  if (!image || !image->pixels || image->width < 1 || image->height < 1 || image->channels < 1 || image->channels > 4) {
+    fmi_fail(env, FM_ERROR_ARGUMENT, "a PNG needs an image of at least 1 x 1 pixels with 1 to 4 channels");
+    return NULL;
+  }
+  if (!fmi_png_check_texts(env, texts)) return NULL;
+  size_t bound = fmi_png_bound(image->width, image->height, image->channels, texts);
+  void *scratch = fmi_alloc(env, &env->temp, fmi_png_scratch(image->width, image->height, image->channels), 1);
+  uint8_t *out = scratch ? (uint8_t *)fmi_alloc(env, &env->temp, bound, 1) : NULL;
+  if (!out) return NULL;
+  *size = fmi_png_encode(out, scratch, image, texts, !(desc && desc->no_srgb));
+  return out;
+}
+
+FM_API bool fm_write_png(const fm_sink *sink, const fm_image *image, const fm_png_desc *desc, fm_error *error) {
+  fmi_env env;
+  size_t size = 0;
+  fmi_begin(&env, desc ? desc->common : NULL, error, NULL);
+  uint8_t *data = fmi_png_make(&env, image, desc, &size);
+  if (data && (!sink || !sink->write)) fmi_fail(&env, FM_ERROR_ARGUMENT, "a PNG needs a sink that takes it");
+  else if (data && !sink->write(sink->user, data, size)) fmi_fail(&env, FM_ERROR_WRITE, "the sink did not take the PNG's %zu bytes", size);
+  return fmi_end(&env);
+}
+
+FM_API bool fm_write_png_file(const char *path, const fm_image *image, const fm_png_desc *desc, fm_error *error) {
+  fmi_env env;
+  size_t size = 0;
+  fmi_begin(&env, desc ? desc->common : NULL, error, NULL);
+  uint8_t *data = fmi_png_make(&env, image, desc, &size);
+  if (data && !path) fmi_fail(&env, FM_ERROR_ARGUMENT, "a PNG file needs a path");
+  else if (data) fmi_write_file(&env, path, data, size);
+  return fmi_end(&env);
+}
+
+#endif
+
+#if !defined(FACEMORPH_NO_SESSION) && !defined(FACEMORPH_NO_RENDER) && !defined(FACEMORPH_NO_WRITERS)
+/* ============================================================ [FM:session] ==========================================
+   One run: heads in, a result folder out. Everything is checked before a folder is made; record.json is written last and so marks
+   a complete result. Frames are drawn and encoded in jobs and written in order on the caller's thread.
+   Test: tests/test_session.c */
+
+typedef struct fmi_session {
+  fmi_env *env;
+  const fm_session_desc *desc;
+  fm_report *report;
+  size_t head_count;
+  const fm_mesh **heads;
+  fm_mesh **own;                  /* heads loaded here; NULL where the caller gave them */
+  char **names;                   /* of the heads in file names, all different */
+  size_t frame_count;
+  float *shape, *texture;         /* frame_count rows of head_count weights */
+  double *named;                  /* frame_count rows of head_count: the weights that stand in the file names */
+  bool indexed;                   /* file names carry the frame's number */
+  fm_frame *frames;
+  fm_camera camera;
+  int width, height, samples;
+  uint8_t background[3];
+  char *folder;
+  fmi_text log;
+  double start, load_seconds, render_seconds;
+  size_t warning_count;
+  uint64_t transfers;
+  const char *renderer_name;
+  /* PNG encoding: a scratch for each worker, a file for each slot */
+  size_t scratch_size, file_room, slot_count;
+  uint8_t *scratch, *files;
+  size_t *file_sizes;
+  char *comment;
+} fmi_session;
+
+/* A line for the log file and the caller's log. */
+FMI_FN FMI_PRINTF(3, 4) void fmi_log(fmi_session *s, fm_log_level level, const char *format, ...) {
+  char line[2048];
+  va_list list;
+  va_start(list, format);
+  fmi_format_list(line, sizeof line, format, list);
+  va_end(list);
+  fmi_text_add(&s->log, "%s%s\n", level == FM_LOG_WARNING ? "warning: " : level == FM_LOG_ERROR ? "error: " : "", line);
+  if (s->env->common->log) s->env->common->log(s->env->common->log_user, level, line);
+  s->warning_count += level == FM_LOG_WARNING;
+}
+
+/* A number in as few digits as give it back. */
+typedef struct fmi_number { char text[32]; } fmi_number;
+FMI_FN fmi_number fmi_number_of(double value) {
+  fmi_number n;
+  fm_print_double(n.text, value);
+  return n;
+}
+/* Seconds with milliseconds. */
+FMI_FN fmi_number fmi_seconds_of(double seconds) {
+  fmi_number n;
+  double ms = floor(seconds * 1000.0 + 0.5);
+  unsigned long long whole = ms > 0.0 && ms < 1e15 ? (unsigned long long)ms : 0;
+  fmi_format(n.text, sizeof n.text, "%llu.%03u s", whole / 1000, (unsigned)(whole % 1000));
+  return n;
+}
+
+/* ---- heads ---- */
+
+FMI_FN bool fmi_load_heads(fmi_session *s) {
+  const fm_session_desc *d = s->desc;
+  fmi_env *env = s->env;
+  const char *paths[2];
+  paths[0] = d->path_a;
+  paths[1] = d->path_b;
+  if (!d->heads && (!d->path_a || !d->path_b)) return fmi_fail(env, FM_ERROR_ARGUMENT, "a run needs path_a and path_b, or heads");
+  if (d->heads && d->head_count == 0) return fmi_fail(env, FM_ERROR_ARGUMENT, "a run needs at least one head");
+  s->head_count = d->heads ? d->head_count : 2;
+  s->heads = (const fm_mesh **)fmi_alloc_zero(env, &env->temp, s->head_count, sizeof *s->heads);
+  s->own = (fm_mesh **)fmi_alloc_zero(env, &env->temp, s->head_count, sizeof *s->own);
+  if (!s->heads || !s->own) return false;
+  for (size_t h = 0; h < s->head_count; h++) {
+    if (!fmi_tell_progress(env, "load", h, s->head_count)) return false;
+    if (d->heads) { s->heads[h] = d->heads[h]; continue; }
+    fm_load_desc load;
+    memset(&load, 0, sizeof load);
+    load.common = d->common;
+    load.only = d->only;
+    load.exclude = d->exclude;
+    load.scale = h == 1 ? d->scale_b : 0.0;
+    s->heads[h] = s->own[h] = fm_load_mesh(paths[h], &load, env->error);
+    if (!s->heads[h]) return false;
+  }
+  return fmi_tell_progress(env, "load", s->head_count, s->head_count);
+}
+
+FMI_FN void fmi_log_head(fmi_session *s, size_t h) {
+  static const char *const formats[] = {"", "FBX", "FBX ASCII", "OBJ", "PNG", "JPEG", "TGA", "BMP"};
+  const fm_mesh *mesh = s->heads[h];
+  const char *path = s->desc->heads ? mesh->name : h == 0 ? s->desc->path_a : s->desc->path_b;
+  fmi_log(s, FM_LOG_INFO, "head %zu: %s: %s%s%zu vertices, %zu polygons, %zu triangles, %zu materials, %zu parts", h + 1, path ? path : "(in memory)",
+          formats[mesh->format], mesh->format == FM_FORMAT_UNKNOWN ? "" : ", ", mesh->vertex_count, mesh->polygon_count, fmi_triangle_count(mesh),
+          mesh->material_count, mesh->part_count);
+  for (size_t t = 0; t < mesh->texture_count; t++) {
+    const fm_texture *texture = &mesh->textures[t];
+    if (texture->image.width > 0)
+      fmi_log(s, FM_LOG_INFO, "  texture %s: %d x %d, %s", texture->name ? texture->name : "", texture->image.width, texture->image.height,
+              texture->embedded ? "embedded" : texture->path ? texture->path : "in memory");
+  }
+  for (size_t w = 0; w < mesh->warning_count; w++) fmi_log(s, FM_LOG_WARNING, "%s: %s", path ? path : "(in memory)", mesh->warnings[w]);
+}
+
+FMI_FN double fmi_height(const fm_mesh *mesh) {
+  double low = DBL_MAX, high = -DBL_MAX;
+  for (size_t v = 0; v < mesh->vertex_count; v++) {
+    double y = mesh->positions[3 * v + 1];
+    low = y < low ? y : low;
+    high = y > high ? y : high;
+  }
+  return mesh->vertex_count ? high - low : 0.0;
+}
+
+/* What would make a wrong picture is an error, what makes a surprising one a warning. */
+FMI_FN bool fmi_check_heads(fmi_session *s) {
+  size_t textured = 0;
+  for (size_t h = 0; h < s->head_count; h++) {
+    const fm_mesh *mesh = s->heads[h];
+    if (!fmi_is_prepared(mesh)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "head %zu has no triangles yet; call fm_prepare_mesh first", h + 1);
+    if (fmi_triangle_count(mesh) == 0)
+      return fmi_fail(s->env, FM_ERROR_ARGUMENT, "%s: holds no polygon to draw; export the head's mesh with its polygons", mesh->name ? mesh->name : "a head");
+    textured += fmi_has_texture(mesh);
+    if (h == 0) continue;
+    fm_topology_report report;
+    const char *a = s->heads[0]->name ? s->heads[0]->name : "A", *b = mesh->name ? mesh->name : "B";
+    if (!fm_check_topology(s->heads[0], mesh, &report))
+      return fmi_fail(s->env, FM_ERROR_TOPOLOGY, "%s and %s cannot be morphed: %s. Both heads must come from one mesh, exported with the same settings", a, b, report.message);
+    if (!report.uvs_same) fmi_log(s, FM_LOG_WARNING, "%s and %s: %s; each texture is sampled with its own head's UVs", a, b, report.message);
+    double height_a = fmi_height(s->heads[0]), height_b = fmi_height(mesh);
+    if (height_a > 5.0 * height_b || height_b > 5.0 * height_a)
+      fmi_log(s, FM_LOG_WARNING, "heights differ more than 5 times: %s is %s %s high, %s is %s %s; --scale-b (scale_b) multiplies B's positions", a,
+              fmi_number_of(height_a).text, s->heads[0]->metres_per_unit > 0.0 ? "metres" : "units of its file", b, fmi_number_of(height_b).text,
+              mesh->metres_per_unit > 0.0 ? "metres" : "units of its file");
+  }
+  if (textured > 0 && textured < s->head_count)
+    fmi_log(s, FM_LOG_WARNING, "only %zu of %zu heads have a texture: the morph shows shape alone, in grey", textured, s->head_count);
+  return true;
+}
+
+/* ---- names ---- */
+
+/* "~" and six digits of a SHA-256 of a head, to tell equal names apart: of its file, or of its arrays. */
+FMI_FN bool fmi_name_suffix(fmi_session *s, size_t h, char out[8]) {
+  fmi_sha256 sha;
+  uint8_t digest[32], *data = NULL;
+  size_t size = 0;
+  const fm_mesh *mesh = s->heads[h];
+  fmi_sha256_begin(&sha);
+  if (s->own[h]) {
+    if (!fmi_read_file(s->env, &s->env->temp, h == 0 ? s->desc->path_a : s->desc->path_b, true, NULL, &data, &size)) return false;
+    fmi_sha256_add(&sha, data, size);
+    fmi_release(s->env, data);
+  } else {
+    fmi_sha256_add(&sha, mesh->positions, mesh->vertex_count * 3 * sizeof *mesh->positions);
+    fmi_sha256_add(&sha, mesh->corners, mesh->corner_count * sizeof *mesh->corners);
+  }
+  fmi_sha256_end(&sha, digest);
+  fmi_format(out, 8, "~%02x%02x%02x", (unsigned)digest[0], (unsigned)digest[1], (unsigned)digest[2]);
+  return true;
+}
+
+/* Names of the heads for files: no characters that a file system minds, not too long, no two alike. */
+FMI_FN bool fmi_name_heads(fmi_session *s) {
+  enum { LONGEST = 80 };
+  s->names = (char **)fmi_alloc_zero(s->env, &s->env->temp, s->head_count, sizeof *s->names);
+  if (!s->names) return false;
+  for (size_t h = 0; h < s->head_count; h++) {
+    const char *name = s->heads[h]->name && *s->heads[h]->name ? s->heads[h]->name : "head";
+    char suffix[8] = "", clean[LONGEST + 1];
+    bool alike = strlen(name) > LONGEST;
+    for (size_t g = 0; g < s->head_count; g++) {
+      const char *other = s->heads[g]->name && *s->heads[g]->name ? s->heads[g]->name : "head";
+      alike = alike || (g != h && strcmp(name, other) == 0);
+    }
+    if (alike && !fmi_name_suffix(s, h, suffix)) return false;
+    fmi_format(clean, sizeof clean, "%s", name);
+    for (char *c = clean; *c; c++)
+      if ((unsigned char)*c < 32 || strchr("/\\:*?\"<>|", *c)) *c = '_';
+    s->names[h] = (char *)fmi_alloc(s->env, &s->env->temp, sizeof clean + sizeof suffix, 1);
+    if (!s->names[h]) return false;
+    fmi_format(s->names[h], sizeof clean + sizeof suffix, "%s%s", clean, suffix);
+  }
+  return true;
+}
+
+/* A weight in permille: four digits at least, "m" for minus. Rounded half up. */
+FMI_FN void fmi_permille(char out[24], int64_t permille) {
+  fmi_format(out, 24, "%s%04llu", permille < 0 ? "m" : "", (unsigned long long)(permille < 0 ? -permille : permille));
+}
+
+/* The file name of a frame: <a>-<permille>_<b>-<permille>.png, with the frame's number before it where weights are the caller's. Of a
+   pair, B's is 1000 minus A's. */
+FMI_FN bool fmi_frame_name(const fmi_session *s, size_t frame, fmi_text *name) {
+  const double *w = s->named + frame * s->head_count;
+  int64_t first = 0;
+  name->size = 0;
+  bool ok = !s->indexed || fmi_text_add(name, "%04u_", (unsigned)frame);
+  for (size_t h = 0; h < s->head_count && ok; h++) {
+    char number[24];
+    double rounded = floor(w[h] * 1000.0 + 0.5);
+    int64_t permille = rounded > -1e12 && rounded < 1e12 ? (int64_t)rounded : 0;
+    if (h == 0) first = permille;
+    fmi_permille(number, s->head_count == 2 && h == 1 && !s->desc->weight_rows ? 1000 - first : permille);
+    ok = fmi_text_add(name, "%s%s-%s", h ? "_" : "", s->names[h], number);
+  }
+  return ok && fmi_text_add(name, ".png");
+}
+
+/* ---- weights ---- */
+
+/* How many frames: the longest list of weights, or `frames`. */
+FMI_FN bool fmi_count_frames(fmi_session *s) {
+  const fm_session_desc *d = s->desc;
+  size_t longest = fmi_max_size(d->weight_count, fmi_max_size(d->shape_weight_count, d->texture_weight_count));
+  if (d->frames != 0 && (d->frames < 2 || d->frames > 1001)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "frames must be 2 to 1001, not %d", d->frames);
+  if (d->weight_rows) {
+    if (longest) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "weight_rows and lists of weights exclude each other");
+    s->frame_count = d->weight_row_count;
+    s->indexed = true;
+    return s->frame_count > 0 || fmi_fail(s->env, FM_ERROR_ARGUMENT, "weight_rows without rows");
+  }
+  if (s->head_count != 2) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "%zu heads need weight_rows; steps and lists of weights are for two", s->head_count);
+  s->indexed = longest > 0;
+  bool list = d->weight_count > 0 || longest > 1;
+  s->frame_count = list ? longest : d->frames ? (size_t)d->frames : 41;
+  if (list && d->frames && (size_t)d->frames != longest)
+    return fmi_fail(s->env, FM_ERROR_ARGUMENT, "%d frames were asked for, but %zu weights given; leave --frames out", d->frames, longest);
+  const size_t counts[3] = {d->weight_count, d->shape_weight_count, d->texture_weight_count};
+  for (int i = 0; i < 3; i++)
+    if (counts[i] > 1 && counts[i] != s->frame_count)
+      return fmi_fail(s->env, FM_ERROR_ARGUMENT, "the lists of weights have %zu and %zu values; they must be equally long, or one value", counts[i], s->frame_count);
+  return true;
+}
+
+/* Weight of A in a frame by a list (one value: constant), else `otherwise`. */
+FMI_FN double fmi_listed_weight(const double *list, size_t count, size_t frame, double otherwise) {
+  return count == 0 ? otherwise : list[count == 1 ? 0 : frame];
+}
+
+FMI_FN bool fmi_make_weights(fmi_session *s) {
+  const fm_session_desc *d = s->desc;
+  size_t n = s->head_count;
+  if (!fmi_count_frames(s)) return false;
+  s->shape = (float *)fmi_alloc(s->env, &s->env->temp, fmi_mul_size(s->frame_count, n), sizeof(float));
+  s->texture = (float *)fmi_alloc(s->env, &s->env->temp, fmi_mul_size(s->frame_count, n), sizeof(float));
+  s->named = (double *)fmi_alloc(s->env, &s->env->temp, fmi_mul_size(s->frame_count, n), sizeof(double));
+  if (!s->shape || !s->texture || !s->named) return false;
+  /* frames are named by what varies: by the texture's weights where the shape stands still */
+  bool still = d->shape_weight_count == 1 || (d->shape_weight_count == 0 && d->weight_count == 1), by_texture = still && d->texture_weight_count != 1;
+  for (size_t f = 0; f < s->frame_count; f++) {
+    float *shape = s->shape + f * n, *texture = s->texture + f * n;
+    double *named = s->named + f * n;
+    if (d->weight_rows)
+      for (size_t h = 0; h < n; h++) named[h] = shape[h] = texture[h] = d->weight_rows[f * n + h];
+    else {
+      double steps = s->frame_count > 1 ? (double)f / (double)(s->frame_count - 1) : 0.0;
+      double both = fmi_listed_weight(d->weights, d->weight_count, f, steps);
+      double a = fmi_listed_weight(d->shape_weights, d->shape_weight_count, f, both);
+      double t = fmi_listed_weight(d->texture_weights, d->texture_weight_count, f, both);
+      shape[0] = (float)a;
+      shape[1] = (float)(1.0 - a);
+      texture[0] = (float)t;
+      texture[1] = (float)(1.0 - t);
+      named[0] = by_texture ? t : a;
+      named[1] = 1.0 - named[0];
+    }
+    for (size_t h = 0; h < n; h++)
+      if (!fmi_is_finite(shape[h]) || !fmi_is_finite(texture[h]) || fabsf(shape[h]) > 1e6f || fabsf(texture[h]) > 1e6f)
+        return fmi_fail(s->env, FM_ERROR_ARGUMENT, "frame %zu: a weight must be a number between -1000000 and 1000000", f);
+  }
+  return true;
+}
+
+/* ---- pictures ---- */
+
+FMI_FN bool fmi_make_camera(fmi_session *s) {
+  const fm_session_desc *d = s->desc;
+  fm_camera_desc fit;
+  memset(&fit, 0, sizeof fit);
+  fit.no_fit = d->no_fit;
+  fit.distance = d->distance;
+  fit.fov = d->fov;
+  fit.yaw = d->yaw;
+  fit.pitch = d->pitch;
+  if (s->indexed) {
+    fit.shape_weights = s->shape;
+    fit.shape_count = s->frame_count;
+  }
+  if (!(d->distance >= 0.0)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "the camera's distance must be above 0");
+  if (!(d->fov >= 0.0 && d->fov < 179.0)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "the field of view must be above 0 and below 179 degrees");
+  if (!fmi_is_finite(d->yaw) || !fmi_is_finite(d->pitch)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "yaw and pitch must be finite angles");
+  s->camera = d->camera ? *d->camera : fm_fit_camera(s->heads, s->head_count, &fit);
+  s->report->camera = s->camera;
+  return true;
+}
+
+FMI_FN bool fmi_make_frames(fmi_session *s) {
+  const fm_session_desc *d = s->desc;
+  s->width = d->width ? d->width : 512;
+  s->height = d->height ? d->height : 512;
+  s->samples = d->samples ? d->samples : 4;
+  memset(s->background, 255, 3);
+  if (d->background_set) memcpy(s->background, d->background, 3);
+  if (s->samples != 1 && s->samples != 4) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "samples must be 1 or 4, not %d", s->samples);
+  if (s->width < 1 || s->height < 1 || s->width > FMI_MAX_PICTURE || s->height > FMI_MAX_PICTURE)
+    return fmi_fail(s->env, FM_ERROR_ARGUMENT, "a picture is 1 to %d pixels wide and high, not %d x %d", (int)FMI_MAX_PICTURE, s->width, s->height);
+  s->frames = (fm_frame *)fmi_alloc_zero(s->env, &s->env->temp, s->frame_count, sizeof *s->frames);
+  if (!s->frames) return false;
+  for (size_t f = 0; f < s->frame_count; f++) {
+    fm_frame *frame = &s->frames[f];
+    frame->shape_weights = s->shape + f * s->head_count;
+    frame->texture_weights = s->texture + f * s->head_count;
+    frame->camera = &s->camera;
+    frame->width = s->width;
+    frame->height = s->height;
+    frame->samples = s->samples;
+    frame->unlit = d->unlit;
+    frame->cull = d->cull;
+    frame->transparent = d->transparent;
+    memcpy(frame->background, s->background, 3);
+  }
+  return true;
+}
+
+/* Encodes a finished picture; in any worker. */
+FMI_FN void fmi_session_prepare(void *user, size_t frame, size_t slot, int worker, const fm_image *image) {
+  fmi_session *s = (fmi_session *)user;
+  const char *texts[5];
+  (void)frame;
+  texts[0] = "Software";
+  texts[1] = "facemorph.h " FM_VERSION;
+  texts[2] = "Comment";
+  texts[3] = s->comment;
+  texts[4] = NULL;
+  s->file_sizes[slot] = fmi_png_encode(s->files + slot * s->file_room, s->scratch + (size_t)worker * s->scratch_size, image, texts, true);
+}
+
+FMI_FN bool fmi_session_deliver(void *user, size_t frame, size_t slot, const fm_image *image, fm_error *error) {
+  fmi_session *s = (fmi_session *)user;
+  fmi_text path;
+  (void)image;
+  memset(&path, 0, sizeof path);
+  path.env = s->env;
+  path.pool = &s->env->temp;
+  fmi_text name = path;
+  bool ok = fmi_frame_name(s, frame, &name) && fmi_text_add(&path, "%s/png/%s", s->folder, name.data) &&
+            fmi_write_file(s->env, path.data, s->files + slot * s->file_room, s->file_sizes[slot]);
+  fmi_release(s->env, name.data);
+  fmi_release(s->env, path.data);
+  if (!ok) *error = *s->env->error;
+  s->report->frame_count = frame + ok;
+  return ok;
+}
+
+/* Settings in one line, the same for every frame: for the PNGs' text. */
+FMI_FN bool fmi_make_comment(fmi_session *s) {
+  fmi_text text;
+  const fm_camera *c = &s->camera;
+  memset(&text, 0, sizeof text);
+  text.env = s->env;
+  text.pool = &s->env->temp;
+  bool ok = fmi_text_add(&text, "picture version %d; renderer %s; %d samples; %s; camera center %s %s %s scale %s yaw %s pitch %s distance %s half_extent %s",
+                         FM_PICTURE_VERSION, s->renderer_name, s->samples, s->desc->unlit ? "unlit" : "headlight", fmi_number_of(c->center[0]).text,
+                         fmi_number_of(c->center[1]).text, fmi_number_of(c->center[2]).text, fmi_number_of(c->scale).text, fmi_number_of(c->yaw).text,
+                         fmi_number_of(c->pitch).text, fmi_number_of(c->distance).text, fmi_number_of(c->half_extent).text);
+  s->comment = text.data;
+  return ok;
+}
+
+FMI_FN bool fmi_render_session(fmi_session *s) {
+  fmi_env *env = s->env;
+  fm_renderer own, *renderer = s->desc->renderer;
+  fm_image picture = fmi_frame_image(&s->frames[0]);
+  fm_image_sink sink;
+  fm_scene scene;
+  const char *texts[5] = {"Software", "facemorph.h " FM_VERSION, "Comment", s->comment, NULL};
+  size_t workers = (size_t)fm_worker_count(env->common);
+  memset(&own, 0, sizeof own);
+  memset(&sink, 0, sizeof sink);
+  memset(&scene, 0, sizeof scene);
+  s->slot_count = fmi_min_size(2 * workers, s->frame_count);
+  s->scratch_size = (fmi_add_size(fmi_png_scratch(picture.width, picture.height, picture.channels), 63)) & ~(size_t)63;
+  s->file_room = fmi_png_bound(picture.width, picture.height, picture.channels, texts);
+  s->scratch = (uint8_t *)fmi_alloc(env, &env->temp, workers, s->scratch_size);
+  s->files = (uint8_t *)fmi_alloc(env, &env->temp, s->slot_count, s->file_room);
+  s->file_sizes = (size_t *)fmi_alloc(env, &env->temp, s->slot_count, sizeof *s->file_sizes);
+  if (!s->scratch || !s->files || !s->file_sizes) return false;
+  if (!renderer) {
+    if (!fm_software_renderer(&own, env->common, env->error)) return false;
+    renderer = &own;
+  }
+  sink.user = s;
+  sink.slots = s->slot_count;
+  sink.prepare = fmi_session_prepare;
+  sink.deliver = fmi_session_deliver;
+  scene.common = env->common;
+  scene.heads = s->heads;
+  scene.head_count = s->head_count;
+  scene.ignore_alpha = s->desc->ignore_alpha;
+  bool ok = fm_render(renderer, &scene, s->frames, s->frame_count, &sink, env->error);
+  if (renderer->transfers) s->transfers = renderer->transfers(renderer->user);
+  fm_destroy_renderer(&own);
+  return ok;
+}
+
+/* ---- folders ---- */
+
+/* Year, month, ... of seconds since 1970, UTC (days to civil date: proleptic Gregorian calendar, years from March). */
+FMI_FN void fmi_utc(int64_t seconds, int out[6]) {
+  int64_t days = seconds / 86400, rest = seconds % 86400;
+  if (rest < 0) { rest += 86400; days--; }
+  days += 719468; /* from 0000-03-01 */
+  int64_t era = (days >= 0 ? days : days - 146096) / 146097, day = days - era * 146097;
+  int64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+  day -= 365 * year + year / 4 - year / 100;
+  int64_t month = (5 * day + 2) / 153;
+  out[2] = (int)(day - (153 * month + 2) / 5 + 1);
+  out[1] = (int)(month < 10 ? month + 3 : month - 9);
+  out[0] = (int)(year + era * 400 + (month >= 10));
+  out[3] = (int)(rest / 3600);
+  out[4] = (int)(rest / 60 % 60);
+  out[5] = (int)(rest % 60);
+}
+
+/* Makes a folder: 1 made, 0 there already, -1 recorded. */
+FMI_FN int fmi_make_folder(fmi_env *env, const char *path) {
+  fm_files files = fmi_files_of(env);
+  char reason[200];
+  fmi_clear_reason();
+  int made = files.make_folder(files.user, path);
+  if (made >= 0) return made;
+  fmi_add_reason(reason, sizeof reason);
+  fmi_fail(env, FM_ERROR_WRITE, "%s: the folder cannot be made%s; check the path and the permissions", path, reason);
+  return -1;
+}
+
+/* Makes a folder and those above it. */
+FMI_FN bool fmi_make_folders(fmi_env *env, const char *path) {
+  char *copy = fmi_copy_text(env, &env->temp, path, strlen(path));
+  if (!copy) return false;
+  for (char *p = copy + 1; *copy && *p; p++) {
+    bool drive = p == copy + 2 && copy[1] == ':';
+    if ((*p != '/' && *p != '\\') || p[-1] == '/' || drive) continue;
+#if !defined(_WIN32)
+    if (*p == '\\') continue;
+#endif
+    char slash = *p;
+    *p = 0;
+    if (fmi_make_folder(env, copy) < 0) return false;
+    *p = slash;
+  }
+  return fmi_make_folder(env, copy) >= 0;
+}
+
+/* DIR/RUN/<a>_<b>/png: with a given name the run's folder must be new (unless join_run); otherwise the time names it, and _2, _3, ...
+   tells runs of one second apart. */
+FMI_FN bool fmi_make_result_folder(fmi_session *s) {
+  const fm_session_desc *d = s->desc;
+  fmi_env *env = s->env;
+  const char *base = d->out_dir && *d->out_dir ? d->out_dir : "results";
+  fmi_text path;
+  memset(&path, 0, sizeof path);
+  path.env = env;
+  path.pool = &env->temp;
+  if (d->run_name && (!*d->run_name || strpbrk(d->run_name, "/\\") || strcmp(d->run_name, ".") == 0 || strcmp(d->run_name, "..") == 0))
+    return fmi_fail(env, FM_ERROR_ARGUMENT, "the run's name \"%s\" must be a plain folder name without slashes", d->run_name);
+  if (!fmi_make_folders(env, base)) return false;
+  if (d->run_name) {
+    if (!fmi_text_add(&path, "%s/%s", base, d->run_name)) return false;
+    int made = fmi_make_folder(env, path.data);
+    if (made < 0) return false;
+    if (made == 0 && !d->join_run)
+      return fmi_fail(env, FM_ERROR_EXISTS, "%s: there is already a run of that name; choose another name or remove the folder", path.data);
+  } else {
+    int t[6], made = 0;
+    fmi_utc((int64_t)time(NULL), t);
+    for (unsigned n = 1; made == 0; n++) {
+      path.size = 0;
+      if (!fmi_text_add(&path, "%s/%04d%02d%02d_%02d%02d%02d", base, t[0], t[1], t[2], t[3], t[4], t[5])) return false;
+      if (n > 1 && !fmi_text_add(&path, "_%u", n)) return false;
+      made = fmi_make_folder(env, path.data);
+      if (made < 0) return false;
+    }
+  }
+  size_t run = path.size;
+  for (size_t h = 0; h < s->head_count; h++)
+    if (!fmi_text_add(&path, "%c%s", h ? '_' : '/', s->names[h])) return false;
+  int made = fmi_make_folder(env, path.data);
+  if (made == 0) { /* another pair of these names in a joined run */
+    char suffix[8];
+    path.size = run;
+    for (size_t h = 0; h < s->head_count; h++)
+      if (!fmi_name_suffix(s, h, suffix) || !fmi_text_add(&path, "%c%s%s", h ? '_' : '/', s->names[h], strchr(s->names[h], '~') ? "" : suffix)) return false;
+    made = fmi_make_folder(env, path.data);
+    if (made == 0) return fmi_fail(env, FM_ERROR_EXISTS, "%s: this run already holds a result for these heads", path.data);
+  }
+  if (made < 0) return false;
+  s->folder = path.data;
+  fmi_format(s->report->folder, sizeof s->report->folder, "%s", s->folder);
+  fmi_text png = path;
+  png.data = NULL;
+  png.size = png.room = 0;
+  return fmi_text_add(&png, "%s/png", s->folder) && fmi_make_folder(env, png.data) >= 0;
+}
+
+FMI_FN bool fmi_write_in_folder(fmi_session *s, const char *name, const fmi_text *text) {
+  fmi_text path;
+  memset(&path, 0, sizeof path);
+  path.env = s->env;
+  path.pool = &s->env->temp;
+  return fmi_text_add(&path, "%s/%s", s->folder, name) && fmi_write_file(s->env, path.data, text->data, text->size);
+}
+
+/* ---- log and record ---- */
+
+FMI_FN void fmi_log_settings(fmi_session *s) {
+  const fm_camera *c = &s->camera;
+  char background[16] = "none";
+  if (!s->desc->transparent) fmi_format(background, sizeof background, "%02x%02x%02x", (unsigned)s->background[0], (unsigned)s->background[1], (unsigned)s->background[2]);
+  fmi_log(s, FM_LOG_INFO, "frames: %zu of %d x %d pixels, %d samples, background %s, %s, cull %s, alpha %s", s->frame_count, s->width, s->height, s->samples,
+          background, s->desc->unlit ? "unlit" : "headlight with ambient 0.5", s->desc->cull == FM_CULL_BACK ? "back" : "none", s->desc->ignore_alpha ? "ignored" : "cut out");
+  fmi_log(s, FM_LOG_INFO, "camera: center %s %s %s, scale %s, yaw %s, pitch %s, distance %s, half extent %s", fmi_number_of(c->center[0]).text,
+          fmi_number_of(c->center[1]).text, fmi_number_of(c->center[2]).text, fmi_number_of(c->scale).text, fmi_number_of(c->yaw).text,
+          fmi_number_of(c->pitch).text, fmi_number_of(c->distance).text, fmi_number_of(c->half_extent).text);
+}
+
+/* Bytes of the UTF-8 character at p, 0 if it is none (RFC 3629: no overlong forms, no surrogates). */
+FMI_FN size_t fmi_utf8_length(const unsigned char *p) {
+  size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] < 0xE0 ? 2 : p[0] >= 0xE0 && p[0] < 0xF0 ? 3 : p[0] >= 0xF0 && p[0] < 0xF5 ? 4 : 0;
+  for (size_t i = 1; i < n; i++)
+    if ((p[i] & 0xC0) != 0x80) return 0;
+  if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] >= 0xA0) || (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] >= 0x90)) return 0;
+  return n;
+}
+
+/* Bytes that are no UTF-8 become the replacement character. */
+FMI_FN bool fmi_json_string(fmi_text *text, const char *string) {
+  bool ok = fmi_text_bytes(text, "\"", 1);
+  for (const unsigned char *p = (const unsigned char *)string; *p && ok;) {
+    size_t n = fmi_utf8_length(p);
+    if (*p == '"' || *p == '\\') ok = fmi_text_add(text, "\\%c", *p);
+    else if (*p < 32) ok = fmi_text_add(text, "\\u%04x", (unsigned)*p);
+    else if (n == 0) ok = fmi_text_add(text, "\\ufffd");
+    else ok = fmi_text_bytes(text, (const char *)p, n);
+    p += n ? n : 1;
+  }
+  return ok && fmi_text_bytes(text, "\"", 1);
+}
+FMI_FN bool fmi_json_number(fmi_text *text, double value) {
+  if (!fmi_is_finite(value)) return fmi_text_add(text, value > 0.0 ? "\"inf\"" : "\"-inf\"");
+  return fmi_text_number(text, value);
+}
+FMI_FN bool fmi_json_weights(fmi_text *text, const char *name, const float *weights, size_t count) {
+  bool ok = fmi_text_add(text, ", \"%s\": [", name);
+  for (size_t h = 0; h < count && ok; h++) {
+    char number[24];
+    fm_print_float(number, weights[h]);
+    ok = fmi_text_add(text, "%s%s", h ? ", " : "", number);
+  }
+  return ok && fmi_text_add(text, "]");
+}
+
+/* Settings and results of the run, without times, hosts and absolute paths: the same run gives the same record. */
+FMI_FN bool fmi_make_record(fmi_session *s, fmi_text *json) {
+  static const char *const axes[] = {"scale", "yaw", "pitch", "distance", "half_extent"};
+  const fm_session_desc *d = s->desc;
+  const double values[] = {s->camera.scale, s->camera.yaw, s->camera.pitch, s->camera.distance, s->camera.half_extent};
+  fmi_text name;
+  memset(&name, 0, sizeof name);
+  name.env = s->env;
+  name.pool = &s->env->temp;
+  bool ok = fmi_text_add(json, "{\n  \"facemorph\": \"%s\",\n  \"picture_version\": %d,\n  \"renderer\": ", FM_VERSION, FM_PICTURE_VERSION) &&
+            fmi_json_string(json, s->renderer_name) && fmi_text_add(json, ",\n  \"heads\": [");
+  for (size_t h = 0; h < s->head_count && ok; h++) {
+    const fm_mesh *mesh = s->heads[h];
+    ok = fmi_text_add(json, "%s\n    {\"name\": ", h ? "," : "") && fmi_json_string(json, s->names[h]) &&
+         fmi_text_add(json, ", \"vertices\": %zu, \"polygons\": %zu, \"triangles\": %zu}", mesh->vertex_count, mesh->polygon_count, fmi_triangle_count(mesh));
+  }
+  ok = ok && fmi_text_add(json, "\n  ],\n  \"settings\": {\"width\": %d, \"height\": %d, \"samples\": %d, \"unlit\": %s, \"ambient\": 0.5, \"cull\": \"%s\", \"alpha\": \"%s\", \"background\": ",
+                          s->width, s->height, s->samples, d->unlit ? "true" : "false", d->cull == FM_CULL_BACK ? "back" : "none", d->ignore_alpha ? "ignore" : "cutout");
+  if (d->transparent) ok = ok && fmi_text_add(json, "\"none\"");
+  else ok = ok && fmi_text_add(json, "\"%02x%02x%02x\"", (unsigned)s->background[0], (unsigned)s->background[1], (unsigned)s->background[2]);
+  ok = ok && fmi_text_add(json, ", \"scale_b\": ") && fmi_json_number(json, d->scale_b > 0.0 ? d->scale_b : 1.0) && fmi_text_add(json, ", \"only\": ") &&
+       fmi_json_string(json, d->only ? d->only : "") && fmi_text_add(json, ", \"exclude\": ") && fmi_json_string(json, d->exclude ? d->exclude : "") &&
+       fmi_text_add(json, ", \"reverse\": %s},\n  \"camera\": {\"center\": [", d->reverse ? "true" : "false");
+  for (int k = 0; k < 3; k++) ok = ok && fmi_text_add(json, k ? ", " : "") && fmi_json_number(json, s->camera.center[k]);
+  ok = ok && fmi_text_add(json, "]");
+  for (size_t i = 0; i < FMI_COUNT(axes); i++) ok = ok && fmi_text_add(json, ", \"%s\": ", axes[i]) && fmi_json_number(json, values[i]);
+  ok = ok && fmi_text_add(json, "},\n  \"frames\": [");
+  for (size_t f = 0; f < s->frame_count && ok; f++)
+    ok = fmi_frame_name(s, f, &name) && fmi_text_add(json, "%s\n    {\"file\": ", f ? "," : "") && fmi_json_string(json, name.data) &&
+         fmi_json_weights(json, "shape_weights", s->shape + f * s->head_count, s->head_count) &&
+         fmi_json_weights(json, "texture_weights", s->texture + f * s->head_count, s->head_count) && fmi_text_add(json, "}");
+  return ok && fmi_text_add(json, "\n  ]\n}\n");
+}
+
+FMI_FN bool fmi_finish_session(fmi_session *s) {
+  fmi_text record;
+  memset(&record, 0, sizeof record);
+  record.env = s->env;
+  record.pool = &s->env->temp;
+  double frames_per_second = s->render_seconds > 0.0 ? floor((double)s->frame_count / s->render_seconds * 10.0 + 0.5) / 10.0 : 0.0;
+  fmi_log(s, FM_LOG_INFO, "load: %s", fmi_seconds_of(s->load_seconds).text);
+  fmi_log(s, FM_LOG_INFO, "render and write: %s, %s frames a second", fmi_seconds_of(s->render_seconds).text, fmi_number_of(frames_per_second).text);
+  fmi_log(s, FM_LOG_INFO, "device transfers: %llu", (unsigned long long)s->transfers);
+  fmi_log(s, FM_LOG_INFO, "total: %s, %zu warnings", fmi_seconds_of(fmi_clock(s->env) - s->start).text, s->warning_count);
+  fmi_log(s, FM_LOG_INFO, "results: %s", s->folder);
+  return fmi_write_in_folder(s, "session.log", &s->log) && fmi_make_record(s, &record) && fmi_write_in_folder(s, "record.json", &record);
+}
+
+FMI_FN bool fmi_run_session(fmi_session *s) {
+  int t[6];
+  s->start = fmi_clock(s->env);
+  fmi_utc((int64_t)time(NULL), t);
+  fmi_log(s, FM_LOG_INFO, "facemorph.h %s, picture version %d, %04d-%02d-%02d %02d:%02d:%02d UTC", FM_VERSION, FM_PICTURE_VERSION, t[0], t[1], t[2], t[3], t[4], t[5]);
+  if (!fmi_load_heads(s)) return false;
+  for (size_t h = 0; h < s->head_count; h++) fmi_log_head(s, h);
+  s->load_seconds = fmi_clock(s->env) - s->start;
+  if (!fmi_check_heads(s) || !fmi_name_heads(s) || !fmi_make_weights(s) || !fmi_make_camera(s) || !fmi_make_frames(s) || !fmi_make_comment(s)) return false;
+  fmi_log_settings(s);
+  fmi_log(s, FM_LOG_INFO, "renderer: %s, %d workers", s->renderer_name, fm_worker_count(s->env->common));
+  if (!fmi_make_result_folder(s)) return false;
+  double start = fmi_clock(s->env);
+  bool ok = fmi_render_session(s);
+  s->render_seconds = fmi_clock(s->env) - start;
+  return ok && fmi_finish_session(s);
+}
+
+FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *error) {
+  fmi_env env;
+  fmi_session s;
+  fm_report own_report;
+  memset(&s, 0, sizeof s);
+  fmi_begin(&env, desc ? desc->common : NULL, error, NULL);
+  s.env = &env;
+  s.desc = desc;
+  s.report = report ? report : &own_report;
+  s.log.env = &env;
+  s.log.pool = &env.temp;
+  memset(s.report, 0, sizeof *s.report);
+  s.renderer_name = desc && desc->renderer && desc->renderer->name ? desc->renderer->name : "software";
+  if (!desc) fmi_fail(&env, FM_ERROR_ARGUMENT, "fm_run needs a description of the run");
+  else if (!fmi_run_session(&s) && s.folder) { /* the folder says why it is incomplete */
+    fmi_log(&s, FM_LOG_ERROR, "%s", env.error->message);
+    fmi_write_in_folder(&s, "session.log", &s.log);
+  }
+  s.report->seconds = fmi_clock(&env) - s.start;
+  s.report->load_seconds = s.load_seconds;
+  s.report->render_seconds = s.render_seconds;
+  s.report->warning_count = s.warning_count;
+  s.report->device_transfers = s.transfers;
+  for (size_t h = 0; s.own && h < s.head_count; h++) fm_free_mesh(s.own[h]);
+  return fmi_end(&env);
+}
+#endif
+
+/* The end of the implementation: the compiler's options as they were. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT DEFAULT
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+#endif /* FACEMORPH_IMPLEMENTATION */
+
+/* ============================================================ [FM:licence] =========================================
+   This software is available under either of two licences, as you like.
+
+   ALTERNATIVE A - MIT License
+
+   Copyright (c) 2026 facemorph.h authors
+
+   Permission is hereby granted, free of charge, to any person obtaining a copy of
+   this software and associated documentation files (the "Software"), to deal in
+   the Software without restriction, including without limitation the rights to
+   use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies
+   of the Software, and to permit persons to whom the Software is furnished to do
+   so, subject to the following conditions:
+
+   The above copyright notice and this permission notice shall be included in all
+   copies or substantial portions of the Software.
+
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+   FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+   AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+   LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+   OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+   SOFTWARE.
+
+   ALTERNATIVE B - Public Domain (www.unlicense.org)
+
+   This is free and unencumbered software released into the public domain.
+
+   Anyone is free to copy, modify, publish, use, compile, sell, or distribute this
+   software, either in source code form or as a compiled binary, for any purpose,
+   commercial or non-commercial, and by any means.
+
+   In jurisdictions that recognize copyright laws, the author or authors of this
+   software dedicate any and all copyright interest in the software to the public
+   domain. We make this dedication for the benefit of the public at large and to
+   the detriment of our heirs and successors. We intend this dedication to be an
+   overt act of relinquishment in perpetuity of all present and future rights to
+   this software under copyright law.
+
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+   IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+   FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+   AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN
+   ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION
+   WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+*/

@@ -1,0 +1,596 @@
+/* The picture against what can be worked out by hand: coverage, texels, depth, perspective, light, seams, clipping, cut-outs. */
+#include "scene.h"
+
+static double no_uv[3][2] = {{0, 0}, {0, 0}, {0, 0}};
+
+static int covered_pixels(const scene_picture *p) {
+  int n = 0;
+  for (int i = 0; i < SCENE_SIDE * SCENE_SIDE; i++) n += p->pixels[4 * i + 3] != 0;
+  return n;
+}
+
+/* Pixel centres (i + .5, j + .5) inside (0,0) (8,0) (0,8): i + j < 7, since those on the right edge belong to its neighbour. */
+static void test_triangle_coverage(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  fm_camera camera = scene_camera();
+  double lower[3][3] = {{0, 0, 0}, {0, 8, 0}, {8, 0, 0}}, upper[3][3] = {{8, 0, 0}, {0, 8, 0}, {8, 8, 0}};
+  scene_clear(&s);
+  scene_triangle(&s, lower, no_uv, 0);
+  CHECK(scene_draw_one(&p, &s, &camera, 1, true, true));
+  CHECK_INT(covered_pixels(&p), 28);
+  for (int y = 0; y < 8; y++)
+    for (int x = 0; x < 8; x++) CHECK_INT(scene_pixel(&p, x, y)[3], x + y < 7 ? 255 : 0);
+  scene_clear(&s);
+  scene_triangle(&s, upper, no_uv, 0);
+  CHECK(scene_draw_one(&p, &s, &camera, 1, true, true));
+  CHECK_INT(covered_pixels(&p), 36);
+}
+
+/* Samples at (.375,.125) (.875,.375) (.125,.625) (.625,.875): a rectangle from x = .5 covers two of the first column's four. */
+static void test_sample_positions(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  fm_camera camera = scene_camera();
+  scene_clear(&s);
+  scene_rectangle(&s, 0.5, 0.25, 4, 4, 0, 0);
+  CHECK(scene_draw_one(&p, &s, &camera, 4, true, true));
+  CHECK_INT(scene_pixel(&p, 0, 1)[3], 128); /* 2 of 4: 127.5 up */
+  CHECK_INT(scene_pixel(&p, 1, 0)[3], 191); /* 3 of 4: 191.25 */
+  CHECK_INT(scene_pixel(&p, 0, 0)[3], 128); /* .875,.375 and .625,.875 */
+  CHECK_INT(scene_pixel(&p, 3, 3)[3], 255);
+  CHECK_INT(scene_pixel(&p, 4, 3)[3], 0);
+}
+
+/* Every sample of a square belongs to exactly one triangle of a fan around a point in it, wherever that point is. */
+static void test_shared_edges(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  fm_camera camera = scene_camera();
+  uint32_t random = 12345;
+  for (int round = 0; round < 12; round++) {
+    static int sum[SCENE_SIDE * SCENE_SIDE];
+    double centre[2], ring[8][2] = {{2, 2}, {2, 0}, {2, 30}, {0, 30}, {30, 30}, {30, 0}, {30, 2}, {0, 2}};
+    memset(sum, 0, sizeof sum);
+    for (int k = 0; k < 2; k++) {
+      random = random * 1664525u + 1013904223u;
+      centre[k] = 3 + (random >> 8 & 0xFFFF) / 65536.0 * 26;
+    }
+    for (int i = 1; i < 8; i += 2) {
+      random = random * 1664525u + 1013904223u;
+      ring[i][i % 4 == 1 ? 1 : 0] = 2 + (random >> 8 & 0xFFFF) / 65536.0 * 28;
+    }
+    for (int i = 0; i < 8; i++) {
+      double t[3][3] = {{centre[0], centre[1], 0}, {ring[i][0], ring[i][1], 0}, {ring[(i + 1) % 8][0], ring[(i + 1) % 8][1], 0}};
+      scene_clear(&s);
+      scene_triangle(&s, t, no_uv, 0);
+      CHECK(scene_draw_one(&p, &s, &camera, round % 2 ? 4 : 1, true, true));
+      for (int k = 0; k < SCENE_SIDE * SCENE_SIDE; k++) sum[k] += (p.pixels[4 * k + 3] + 32) / 64; /* in quarters */
+    }
+    int wrong = 0;
+    for (int y = 0; y < SCENE_SIDE; y++)
+      for (int x = 0; x < SCENE_SIDE; x++) wrong += sum[y * SCENE_SIDE + x] != (x >= 2 && x < 30 && y >= 2 && y < 30 ? 4 : 0);
+    CHECK_INT(wrong, 0);
+  }
+}
+
+/* A texture of the size of its rectangle in pixels comes out texel for texel, its top row on top. */
+static void test_exact_texels(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  static uint8_t texels[16 * 16 * 3];
+  fm_camera camera = scene_camera();
+  for (size_t i = 0; i < sizeof texels; i++) texels[i] = (uint8_t)(i * 89 + (i >> 3) * 7);
+  for (int samples = 1; samples <= 4; samples += 3)
+    for (int unlit = 0; unlit < 2; unlit++) { /* facing the camera, light changes nothing */
+      scene_clear(&s);
+      scene_texture(&s, texels, 16, 16, 3);
+      scene_rectangle(&s, 4, 6, 20, 22, 0, 0);
+      CHECK(scene_draw_one(&p, &s, &camera, samples, unlit != 0, false));
+      for (int y = 0; y < 16; y++)
+        for (int x = 0; x < 16; x++) {
+          if (samples == 4 && x == y) continue; /* two triangles share these pixels, each shaded at its own samples */
+          for (int c = 0; c < 3; c++) CHECK_INT(scene_pixel(&p, x + 4, y + 6)[c], texels[(y * 16 + x) * 3 + c]);
+        }
+      CHECK_INT(scene_pixel(&p, 3, 6)[0], 255);
+      CHECK_INT(scene_pixel(&p, 20, 6)[0], 255);
+    }
+}
+
+/* Half the size: level 1, each texel the mean of four, rounded half up. */
+static void test_minified(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  static uint8_t texels[16 * 16 * 3];
+  fm_camera camera = scene_camera();
+  for (size_t i = 0; i < sizeof texels; i++) texels[i] = (uint8_t)(i * 151 + (i >> 4) * 31);
+  scene_clear(&s);
+  scene_texture(&s, texels, 16, 16, 3);
+  scene_rectangle(&s, 4, 4, 12, 12, 0, 0);
+  CHECK(scene_draw_one(&p, &s, &camera, 1, true, false));
+  for (int y = 0; y < 8; y++)
+    for (int x = 0; x < 8; x++)
+      for (int c = 0; c < 3; c++) {
+        int sum = 2;
+        for (int k = 0; k < 4; k++) sum += texels[((2 * y + k / 2) * 16 + 2 * x + k % 2) * 3 + c];
+        CHECK_INT(scene_pixel(&p, 4 + x, 4 + y)[c], sum / 4);
+      }
+}
+
+/* 3 texels halve to one with equal weights; 5 to two with weights 2:2:1 and 1:2:2. */
+static void test_odd_levels(void) {
+  static const uint8_t three[3] = {10, 20, 61}, five[5] = {10, 20, 30, 40, 50};
+  fm_image image;
+  fmi_paint paint = {&image, NULL};
+  for (int n = 3; n <= 5; n += 2) {
+    fmi_env env;
+    fmi_pyramid pyramid;
+    memset(&image, 0, sizeof image);
+    memset(&pyramid, 0, sizeof pyramid);
+    image.width = n;
+    image.height = 1;
+    image.channels = 1;
+    image.pixels = (uint8_t *)(n == 3 ? three : five);
+    pyramid.heads = 1;
+    pyramid.paints = &paint;
+    fmi_begin(&env, NULL, NULL, NULL);
+    CHECK(fmi_begin_pyramid(&env, &env.temp, &pyramid));
+    memset(pyramid.level[0].cover, 255, (size_t)n);
+    CHECK(fmi_build_levels(&env, &env.temp, &pyramid));
+    CHECK_INT(pyramid.level_count, n == 3 ? 2 : 3);
+    if (n == 3) CHECK_INT(pyramid.level[1].texels[0], 30); /* 91 / 3 */
+    else {
+      CHECK_INT(pyramid.level[1].texels[0], 18); /* (2 * 10 + 2 * 20 + 30) / 5 */
+      CHECK_INT(pyramid.level[1].texels[4], 42); /* (30 + 2 * 40 + 2 * 50) / 5 */
+      CHECK_INT(pyramid.level[2].texels[0], 30);
+    }
+    fmi_end(&env);
+  }
+}
+
+/* Nearer wins whatever the order; at equal depth the lower triangle number. */
+static void test_depth_order(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  static uint8_t red[3] = {200, 0, 0}, green[3] = {0, 200, 0};
+  fm_camera camera = scene_camera();
+  for (int order = 0; order < 3; order++) {
+    scene_clear(&s);
+    scene_texture(&s, red, 1, 1, 3);
+    scene_texture(&s, green, 1, 1, 3);
+    scene_rectangle(&s, 4, 4, 16, 16, order == 0 ? 1 : 0, 0);
+    scene_rectangle(&s, 8, 8, 20, 20, order == 1 ? 1 : 0, 1);
+    CHECK(scene_draw_one(&p, &s, &camera, 4, true, false));
+    CHECK_INT(scene_pixel(&p, 10, 12)[0], order == 1 ? 0 : 200);
+    CHECK_INT(scene_pixel(&p, 10, 12)[1], order == 1 ? 200 : 0);
+    CHECK_INT(scene_pixel(&p, 5, 6)[0], 200);
+    CHECK_INT(scene_pixel(&p, 18, 17)[1], 200);
+  }
+}
+
+/* A ramp on a rectangle that leans back: u at a pixel by projective geometry. The eye is at z = 40, a pixel one unit at z = 0. */
+static void test_perspective(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  static uint8_t ramp[256 * 3];
+  fm_camera camera = scene_camera();
+  camera.distance = 40;
+  for (int i = 0; i < 256; i++) ramp[3 * i] = ramp[3 * i + 1] = ramp[3 * i + 2] = (uint8_t)i;
+  scene_clear(&s);
+  scene_texture(&s, ramp, 256, 1, 3);
+  /* from x = -10, z = 0 to x = 10, z = -30 */
+  double a[3][3] = {{6, 6, 0}, {6, 26, 0}, {26, 26, -30}}, ua[3][2] = {{0, 1}, {0, 0}, {1, 0}};
+  double b[3][3] = {{6, 6, 0}, {26, 26, -30}, {26, 6, -30}}, ub[3][2] = {{0, 1}, {1, 0}, {1, 1}};
+  scene_triangle(&s, a, ua, 0);
+  scene_triangle(&s, b, ub, 0);
+  CHECK(scene_draw_one(&p, &s, &camera, 1, true, false));
+  for (int x = 7; x < 21; x++) { /* the far end is at x = 16 + 10 * 40/70 = 21.7 */
+    double sx = x + 0.5 - 16; /* 40 X / (40 - Z) = sx with X = -10 + 20u, Z = -30u */
+    double u = (sx + 10) / (20 - 30 * sx / 40);
+    double want = u * 256 - 0.5;
+    if (want > 3 && want < 250) CHECK_NEAR(scene_pixel(&p, x, 16)[0], want, 1.6); /* the ramp's steps and levels round */
+  }
+}
+
+/* n.z = 0.5: s = 0.75, 179 x 0.75^(1/2.2) = 157.06; from behind the same. */
+static void test_light(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  fm_camera camera = scene_camera();
+  double deep = 8 * sqrt(3.0);
+  for (int back = 0; back < 2; back++) {
+    double front[3][3] = {{4, 4, 0}, {4, 28, 0}, {12, 28, -deep}}, behind[3][3] = {{4, 4, 0}, {12, 28, -deep}, {4, 28, 0}};
+    scene_clear(&s);
+    scene_triangle(&s, back ? behind : front, no_uv, 0);
+    CHECK(scene_draw_one(&p, &s, &camera, 4, false, false));
+    CHECK_INT(scene_pixel(&p, 5, 20)[0], 157);
+    CHECK_INT(scene_pixel(&p, 5, 20)[2], 157);
+    CHECK(scene_draw_one(&p, &s, &camera, 4, true, false));
+    CHECK_INT(scene_pixel(&p, 5, 20)[1], 179);
+  }
+}
+
+/* A small green island in a magenta texture, drawn at a quarter of its size: no magenta anywhere, edges included. */
+static void test_no_bleeding(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  static uint8_t texels[64 * 64 * 3];
+  fm_camera camera = scene_camera();
+  for (int y = 0; y < 64; y++)
+    for (int x = 0; x < 64; x++) {
+      bool island = x >= 13 && x < 47 && y >= 19 && y < 51;
+      uint8_t *t = texels + (y * 64 + x) * 3;
+      t[0] = t[2] = island ? 0 : 255;
+      t[1] = island ? 200 : 0;
+    }
+  const double u0 = 13 / 64.0, u1 = 47 / 64.0, v0 = 1 - 51 / 64.0, v1 = 1 - 19 / 64.0;
+  for (int size = 3; size <= 25; size += 2)
+    for (int samples = 1; samples <= 4; samples += 3) {
+      double e = 3.3 + size;
+      double a[3][3] = {{3.3, 3.3, 0}, {3.3, e, 0}, {e, e, 0}}, ua[3][2] = {{u0, v1}, {u0, v0}, {u1, v0}};
+      double b[3][3] = {{3.3, 3.3, 0}, {e, e, 0}, {e, 3.3, 0}}, ub[3][2] = {{u0, v1}, {u1, v0}, {u1, v1}};
+      scene_clear(&s);
+      scene_texture(&s, texels, 64, 64, 3);
+      scene_triangle(&s, a, ua, 0);
+      scene_triangle(&s, b, ub, 0);
+      CHECK(scene_draw_one(&p, &s, &camera, samples, true, true));
+      int wrong = 0;
+      for (int i = 0; i < SCENE_SIDE * SCENE_SIDE; i++)
+        if (p.pixels[4 * i + 3]) wrong += p.pixels[4 * i] != 0 || p.pixels[4 * i + 1] != 200 || p.pixels[4 * i + 2] != 0;
+      CHECK_INT(wrong, 0);
+      CHECK(covered_pixels(&p) >= size * size);
+    }
+}
+
+/* A floor that runs under the eye and behind it: everything below the horizon, nothing above, and the right place of the texture. */
+static void test_near_plane(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  static uint8_t ramp[256 * 3];
+  fm_camera camera = scene_camera();
+  camera.distance = 16; /* field of view 90 degrees */
+  for (int i = 0; i < 256; i++) ramp[3 * i] = ramp[3 * i + 1] = ramp[3 * i + 2] = (uint8_t)i;
+  scene_clear(&s);
+  scene_texture(&s, ramp, 256, 1, 3);
+  /* y = -4 (20 pixels down), x from -5000 to 5000, z from 100 to -10000 */
+  double a[3][3] = {{-4984, 20, 100}, {5016, 20, 100}, {5016, 20, -10000}}, ua[3][2] = {{0, 0}, {1, 0}, {1, 1}};
+  double b[3][3] = {{-4984, 20, 100}, {5016, 20, -10000}, {-4984, 20, -10000}}, ub[3][2] = {{0, 0}, {1, 1}, {0, 1}};
+  scene_triangle(&s, a, ua, 0);
+  scene_triangle(&s, b, ub, 0);
+  for (int samples = 1; samples <= 4; samples += 3) {
+    CHECK(scene_draw_one(&p, &s, &camera, samples, true, true));
+    for (int y = 0; y < SCENE_SIDE; y++)
+      for (int x = 0; x < SCENE_SIDE; x++) CHECK_INT(scene_pixel(&p, x, y)[3], y >= 16 ? 255 : 0);
+  }
+  for (int x = 0; x < SCENE_SIDE; x++) CHECK_NEAR(scene_pixel(&p, x, 31)[0], 127.5, 1.0); /* just before the eye: the texture's middle */
+}
+
+/* The eye inside a box sees it everywhere. */
+static void test_inside_a_box(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  static const double v[8][3] = {{-4, -4, -9}, {36, -4, -9}, {-4, 36, -9}, {36, 36, -9}, {-4, -4, 60}, {36, -4, 60}, {-4, 36, 60}, {36, 36, 60}};
+  static const int side[6][4] = {{0, 1, 3, 2}, {4, 5, 7, 6}, {0, 1, 5, 4}, {2, 3, 7, 6}, {0, 2, 6, 4}, {1, 3, 7, 5}};
+  fm_camera camera = scene_camera();
+  camera.distance = 20;
+  scene_clear(&s);
+  for (int i = 0; i < 6; i++)
+    for (int half = 0; half < 2; half++) {
+      double t[3][3];
+      for (int k = 0; k < 3; k++) memcpy(t[k], v[side[i][k == 0 ? 0 : k + half]], sizeof t[k]);
+      scene_triangle(&s, t, no_uv, 0);
+    }
+  CHECK(scene_draw_one(&p, &s, &camera, 4, false, true));
+  CHECK_INT(covered_pixels(&p), SCENE_SIDE * SCENE_SIDE);
+  int partly = 0;
+  for (int i = 0; i < SCENE_SIDE * SCENE_SIDE; i++) partly += p.pixels[4 * i + 3] != 255;
+  CHECK_INT(partly, 0);
+}
+
+/* Alpha below one half cuts out, unless ignored. */
+static void test_cutout(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  static uint8_t texels[8 * 8 * 4];
+  const float one = 1.0f;
+  fm_camera camera = scene_camera();
+  for (int y = 0; y < 8; y++)
+    for (int x = 0; x < 8; x++) {
+      const uint8_t hidden[4] = {0, 0, 0, 0}, shown[4] = {90, 120, 150, 255};
+      memcpy(texels + (y * 8 + x) * 4, x < 4 ? hidden : shown, 4);
+    }
+  for (int ignore = 0; ignore < 2; ignore++) {
+    fm_frame frame;
+    const fm_mesh *head = &s.mesh;
+    memset(&frame, 0, sizeof frame);
+    frame.shape_weights = &one;
+    frame.camera = &camera;
+    frame.transparent = frame.unlit = true;
+    scene_clear(&s);
+    scene_texture(&s, texels, 8, 8, 4);
+    scene_rectangle(&s, 8, 8, 16, 16, 0, 0);
+    CHECK(scene_draw(&p, &head, 1, &frame, 1, 1, ignore != 0));
+    CHECK_INT(scene_pixel(&p, 9, 12)[3], ignore ? 255 : 0);
+    CHECK_INT(scene_pixel(&p, 10, 12)[3], ignore ? 255 : 0);
+    CHECK_INT(scene_pixel(&p, 14, 12)[3], 255);
+    CHECK_INT(scene_pixel(&p, 14, 12)[2], 150);
+  }
+}
+
+/* An opacity map cuts out too, with and without a colour texture, and of another size. */
+static void test_opacity_map(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  static uint8_t colour[8 * 8 * 3], half[2 * 2] = {0, 255, 0, 255};
+  const float one = 1.0f;
+  fm_camera camera = scene_camera();
+  memset(colour, 77, sizeof colour);
+  for (int coloured = 0; coloured < 2; coloured++)
+    for (int ignore = 0; ignore < 2; ignore++) {
+      fm_frame frame;
+      const fm_mesh *head = &s.mesh;
+      memset(&frame, 0, sizeof frame);
+      frame.shape_weights = &one;
+      frame.camera = &camera;
+      frame.transparent = frame.unlit = true;
+      scene_clear(&s);
+      scene_texture(&s, colour, 8, 8, 3);
+      scene_texture(&s, half, 2, 2, 1);
+      s.materials[0].opacity = 1;
+      if (!coloured) s.materials[0].texture = FM_NONE;
+      s.mesh.material_count = 1;
+      scene_rectangle(&s, 8, 8, 16, 16, 0, 0);
+      CHECK(scene_draw(&p, &head, 1, &frame, 1, 1, ignore != 0));
+      CHECK_INT(scene_pixel(&p, 9, 12)[3], ignore ? 255 : 0);
+      CHECK_INT(scene_pixel(&p, 14, 12)[3], 255);
+      CHECK_INT(scene_pixel(&p, 14, 12)[1], coloured ? 77 : 179);
+    }
+}
+
+static void test_culling(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  const float one = 1.0f;
+  fm_camera camera = scene_camera();
+  double behind[3][3] = {{4, 4, 0}, {28, 28, 0}, {4, 28, 0}}, front[3][3] = {{4, 4, 0}, {4, 28, 0}, {28, 28, 0}};
+  for (int i = 0; i < 4; i++) {
+    fm_frame frame;
+    const fm_mesh *head = &s.mesh;
+    memset(&frame, 0, sizeof frame);
+    frame.shape_weights = &one;
+    frame.camera = &camera;
+    frame.transparent = true;
+    frame.cull = i & 1 ? FM_CULL_BACK : FM_CULL_NONE;
+    scene_clear(&s);
+    scene_triangle(&s, i & 2 ? behind : front, no_uv, 0);
+    CHECK(scene_draw(&p, &head, 1, &frame, 1, 1, false));
+    CHECK_INT(scene_pixel(&p, 6, 20)[3], i == 3 ? 0 : 255);
+  }
+}
+
+/* Two heads: blended texels and shapes, weights beyond [0, 1], and masks. */
+static void test_blending(void) {
+  static scene_mesh a, b;
+  static scene_picture p[4];
+  static uint8_t texel_a[3] = {100, 200, 40}, texel_b[3] = {200, 100, 80};
+  fm_camera camera = scene_camera();
+  const float weights[4][2] = {{1, 0}, {0.25f, 0.75f}, {1.5f, -0.5f}, {0, 1}};
+  const fm_mesh *heads[2] = {&a.mesh, &b.mesh};
+  fm_frame frames[4];
+  memset(frames, 0, sizeof frames);
+  scene_clear(&a);
+  scene_clear(&b);
+  scene_texture(&a, texel_a, 1, 1, 3);
+  scene_texture(&b, texel_b, 1, 1, 3);
+  scene_rectangle(&a, 4, 4, 12, 12, 0, 0);
+  scene_rectangle(&b, 8, 8, 16, 16, 0, 0);
+  for (int i = 0; i < 4; i++) {
+    frames[i].shape_weights = weights[i];
+    frames[i].camera = &camera;
+    frames[i].samples = 1;
+  }
+  CHECK(scene_draw(p, heads, 2, frames, 4, 1, false));
+  for (int i = 0; i < 4; i++) {
+    int corner = i == 0 ? 4 : i == 1 ? 7 : i == 2 ? 2 : 8; /* 4 + 4 w_b */
+    CHECK_INT(scene_pixel(&p[i], corner - 1, corner)[0], 255);
+    for (int c = 0; c < 3; c++) {
+      double want = weights[i][0] * texel_a[c] + weights[i][1] * texel_b[c];
+      CHECK_INT(scene_pixel(&p[i], corner, corner + 1)[c], (int)(want + 0.5));
+      CHECK_INT(scene_pixel(&p[i], corner + 7, corner + 6)[c], (int)(want + 0.5));
+    }
+  }
+  /* the texture of B on the left, of A on the right; the shape of A throughout */
+  float left[6], right[6];
+  const float *masks[2] = {right, left};
+  const float ones[2] = {1, 1}, only_a[2] = {1, 0};
+  for (int v = 0; v < 6; v++) {
+    right[v] = a.positions[3 * v] > -8.0f;
+    left[v] = 1 - right[v];
+  }
+  memset(frames, 0, sizeof frames[0]);
+  frames[0].shape_weights = only_a;
+  frames[0].texture_weights = ones;
+  frames[0].texture_masks = masks;
+  frames[0].camera = &camera;
+  frames[0].samples = 1;
+  CHECK(scene_draw(p, heads, 2, frames, 1, 1, false));
+  for (int x = 0; x < 8; x++) {
+    double t = (x + 0.5) / 8;
+    CHECK_NEAR(scene_pixel(&p[0], 4 + x, 9)[0], t * 100 + (1 - t) * 200, 0.51);
+  }
+}
+
+/* Heads that do not share UVs or texture sizes go another way: the same picture within 1/255. */
+static void test_separate_samplers(void) {
+  static scene_mesh a, b;
+  static scene_picture shared[1], apart[1];
+  static uint8_t texels_a[16 * 16 * 3], texels_b[16 * 16 * 3], flipped_b[16 * 16 * 3];
+  fm_camera camera = scene_camera();
+  const float half[2] = {0.5f, 0.5f};
+  const fm_mesh *heads[2] = {&a.mesh, &b.mesh};
+  fm_frame frame;
+  for (size_t i = 0; i < sizeof texels_a; i++) {
+    texels_a[i] = (uint8_t)(i * 89);
+    texels_b[i] = (uint8_t)(i * 57 + 11);
+  }
+  for (int i = 0; i < 16 * 16; i++) memcpy(flipped_b + 3 * i, texels_b + 3 * (i ^ 15), 3); /* left and right swapped */
+  for (int apart_now = 0; apart_now < 2; apart_now++) {
+    scene_clear(&a);
+    scene_clear(&b);
+    scene_texture(&a, texels_a, 16, 16, 3);
+    scene_texture(&b, apart_now ? flipped_b : texels_b, 16, 16, 3);
+    scene_rectangle(&a, 3.3, 4.1, 25.7, 28.2, 0, 0);
+    scene_rectangle(&b, 3.3, 4.1, 25.7, 28.2, 0, 0);
+    if (apart_now)
+      for (int v = 0; v < 6; v++) b.uvs[2 * v] = 1 - b.uvs[2 * v];
+    memset(&frame, 0, sizeof frame);
+    frame.shape_weights = half;
+    frame.camera = &camera;
+    CHECK(scene_draw(apart_now ? apart : shared, heads, 2, &frame, 1, 1, false));
+  }
+  for (int i = 0; i < SCENE_SIDE * SCENE_SIDE * 3; i++) CHECK_NEAR(apart->pixels[i], shared->pixels[i], 1);
+}
+
+/* The fit: half the height becomes 1, the camera stands at max(2.8, half-depth + 1.8). */
+static void test_fit(void) {
+  float low[6] = {-1, 10, 2, 3, 30, 4}, high[6] = {-1, 10, 2, 3, 30, 54};
+  fm_mesh a, b;
+  const fm_mesh *heads[2] = {&a, &b};
+  fm_camera_desc desc;
+  memset(&a, 0, sizeof a);
+  memset(&desc, 0, sizeof desc);
+  a.vertex_count = 2;
+  a.positions = low;
+  b = a;
+  b.positions = high;
+  fm_camera camera = fm_fit_camera(heads, 1, NULL);
+  CHECK_NEAR(camera.center[0], 1, 1e-12);
+  CHECK_NEAR(camera.center[1], 20, 1e-12);
+  CHECK_NEAR(camera.center[2], 3, 1e-12);
+  CHECK_NEAR(camera.scale, 0.1, 1e-12);
+  CHECK_NEAR(camera.distance, 2.8, 1e-12);
+  CHECK_NEAR(camera.half_extent, 2.8 * 0.57735026918962576, 1e-12); /* tan 30 */
+  camera = fm_fit_camera(heads, 2, NULL);
+  CHECK_NEAR(camera.distance, 2.6 + 1.8, 1e-12);
+  desc.distance = 10;
+  camera = fm_fit_camera(heads, 1, &desc); /* the head keeps its size at z = 0 */
+  CHECK_NEAR(camera.distance, 10, 1e-12);
+  CHECK_NEAR(camera.half_extent, 2.8 * 0.57735026918962576, 1e-12);
+  desc.distance = 0;
+  desc.no_fit = true;
+  camera = fm_fit_camera(heads, 2, &desc);
+  CHECK_NEAR(camera.center[1], 0, 0);
+  CHECK_NEAR(camera.scale, 1, 0);
+  CHECK_NEAR(camera.distance, 2.8, 0);
+}
+
+/* yaw > 0 turns the face towards +X, pitch > 0 up; at 90 degrees exactly. */
+static void test_turning(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  fm_camera camera = scene_camera();
+  double nose[3][3] = {{15, 15, 10}, {15, 17, 10}, {17, 16, 10}}; /* 10 units before the middle */
+  scene_clear(&s);
+  scene_triangle(&s, nose, no_uv, 0);
+  for (int i = 0; i < 2; i++) {
+    camera.yaw = i == 0 ? 60 : 0;
+    camera.pitch = i == 1 ? 60 : 0;
+    CHECK(scene_draw_one(&p, &s, &camera, 4, true, true));
+    double x = 0, y = 0, n = 0;
+    for (int k = 0; k < SCENE_SIDE * SCENE_SIDE; k++) {
+      double w = p.pixels[4 * k + 3];
+      n += w;
+      x += w * (k % SCENE_SIDE + 0.5);
+      y += w * (k / SCENE_SIDE + 0.5);
+    }
+    CHECK(n > 0);
+    if (n > 0) {
+      CHECK_NEAR(x / n, i == 0 ? 16 + 10 * sin(60 * 3.14159265358979 / 180) : 16, 0.6);
+      CHECK_NEAR(y / n, i == 1 ? 16 - 10 * sin(60 * 3.14159265358979 / 180) : 16, 0.6);
+    }
+  }
+}
+
+/* Any number of threads gives the same bytes, and pure A does not depend on its partner. */
+static void test_same_bytes(void) {
+  static scene_mesh a, b, c;
+  static scene_picture one[9], other[9];
+  static uint8_t texels[3][16 * 16 * 3];
+  const fm_mesh *pair[2] = {&a.mesh, &b.mesh}, *second[2] = {&a.mesh, &c.mesh};
+  float weights[9][2];
+  fm_frame frames[9];
+  fm_camera camera = scene_camera();
+  camera.distance = 50;
+  camera.yaw = 20;
+  scene_mesh *all[3] = {&a, &b, &c};
+  for (int h = 0; h < 3; h++) {
+    for (size_t i = 0; i < sizeof texels[h]; i++) texels[h][i] = (uint8_t)(i * (i + 3 + (size_t)h) * 37);
+    scene_clear(all[h]);
+    scene_texture(all[h], texels[h], 16, 16, 3);
+    for (int i = 0; i < 10; i++) scene_rectangle(all[h], 2 + i + h, 3 + 0.7 * i, 20 + 0.3 * i * h, 22 + 0.5 * i, 0.4 * i - h, 0);
+  }
+  memset(frames, 0, sizeof frames);
+  for (int i = 0; i < 9; i++) {
+    weights[i][0] = (float)i / 8;
+    weights[i][1] = 1 - weights[i][0];
+    frames[i].shape_weights = weights[i];
+    frames[i].camera = &camera;
+  }
+  CHECK(scene_draw(one, pair, 2, frames, 9, 1, false));
+  for (int threads = 2; threads <= 5; threads++) {
+    memset(other, 0, sizeof other);
+    CHECK(scene_draw(other, pair, 2, frames, 9, threads, false));
+    CHECK(memcmp(one, other, sizeof one) == 0);
+  }
+  CHECK(scene_draw(other, second, 2, frames + 8, 1, 1, false));
+  CHECK(memcmp(one[8].pixels, other[0].pixels, sizeof one[8].pixels) == 0);
+}
+
+/* More than one band: the picture of a large frame equals that of its small sibling where both sample the same places. */
+static bool keep_image(void *user, size_t frame, size_t slot, const fm_image *image, fm_error *error) {
+  (void)frame; (void)slot; (void)error;
+  memcpy(user, image->pixels, (size_t)image->width * (size_t)image->height * 3);
+  return true;
+}
+static void test_bands(void) {
+  static scene_mesh s;
+  enum { W = 400, H = 700 }; /* 4 samples: 81 rows a band */
+  static uint8_t pixels[W * H * 3];
+  const float one = 1.0f;
+  const fm_mesh *head = &s.mesh;
+  fm_camera camera = scene_camera();
+  fm_frame frame;
+  fm_scene scene;
+  fm_renderer renderer;
+  fm_image_sink sink;
+  fm_error error;
+  memset(&frame, 0, sizeof frame);
+  memset(&scene, 0, sizeof scene);
+  memset(&sink, 0, sizeof sink);
+  camera.half_extent = H / 2.0;
+  scene_clear(&s);
+  scene_rectangle(&s, 16 - 150, 16 - 300, 16 + 150, 16 + 300, 0, 0);
+  frame.shape_weights = &one;
+  frame.camera = &camera;
+  frame.width = W;
+  frame.height = H;
+  scene.heads = &head;
+  scene.head_count = 1;
+  sink.user = pixels;
+  sink.deliver = keep_image;
+  CHECK(fm_software_renderer(&renderer, NULL, &error));
+  CHECK(fm_render(&renderer, &scene, &frame, 1, &sink, &error));
+  fm_destroy_renderer(&renderer);
+  int wrong = 0;
+  for (int y = 0; y < H; y++)
+    for (int x = 0; x < W; x++) wrong += pixels[(y * W + x) * 3] != (x >= 50 && x < 350 && y >= 50 && y < 650 ? 179 : 0);
+  CHECK_INT(wrong, 0);
+}
+
+TEST_MAIN({"coverage of a triangle", test_triangle_coverage}, {"sample positions", test_sample_positions},
+          {"shared edges cover each sample once", test_shared_edges}, {"exact texels", test_exact_texels}, {"half the size", test_minified},
+          {"levels of odd sizes", test_odd_levels}, {"depth order", test_depth_order}, {"perspective", test_perspective}, {"light", test_light},
+          {"no bleeding at seams", test_no_bleeding}, {"near plane", test_near_plane}, {"inside a box", test_inside_a_box},
+          {"cut-outs", test_cutout}, {"opacity maps", test_opacity_map}, {"culling", test_culling}, {"blending and masks", test_blending},
+          {"separate samplers agree", test_separate_samplers}, {"fit", test_fit}, {"yaw and pitch", test_turning},
+          {"same bytes for any thread count", test_same_bytes}, {"bands", test_bands})

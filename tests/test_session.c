@@ -1,0 +1,366 @@
+/* Whole runs with heads in memory and files in memory: what is written, under which names, and what a failure leaves. */
+#include "scene.h"
+
+/* A file system in memory. */
+enum { MOST_FILES = 300 };
+typedef struct disk_file { char path[300]; unsigned char *data; size_t size; bool folder, open; } disk_file;
+typedef struct disk { disk_file files[MOST_FILES]; int count, fail_after; } disk; /* fail_after: writes until one fails, -1 never */
+typedef struct disk_handle { disk *d; int index; } disk_handle;
+
+static int disk_find(const disk *d, const char *path) {
+  for (int i = 0; i < d->count; i++)
+    if (strcmp(d->files[i].path, path) == 0 && !d->files[i].open) return i;
+  return -1;
+}
+static disk_file *disk_add(disk *d, const char *path) {
+  disk_file *f = &d->files[d->count++];
+  if (d->count > MOST_FILES) exit(1);
+  memset(f, 0, sizeof *f);
+  snprintf(f->path, sizeof f->path, "%s", path);
+  return f;
+}
+static bool disk_write(void *user, const void *data, size_t size) {
+  disk_handle *h = (disk_handle *)user;
+  disk_file *f = &h->d->files[h->index];
+  if (h->d->fail_after >= 0 && h->d->fail_after-- == 0) return false;
+  f->data = (unsigned char *)realloc(f->data, f->size + size + 1);
+  memcpy(f->data + f->size, data, size);
+  f->size += size;
+  f->data[f->size] = 0;
+  return true;
+}
+static bool disk_open_write(void *user, const char *path, fm_sink *out) {
+  disk *d = (disk *)user;
+  disk_handle *h = (disk_handle *)malloc(sizeof *h);
+  disk_add(d, path)->open = true;
+  h->d = d;
+  h->index = d->count - 1;
+  out->user = h;
+  out->write = disk_write;
+  return true;
+}
+static bool disk_close_write(void *user, fm_sink *sink, bool keep) {
+  disk_handle *h = (disk_handle *)sink->user;
+  disk_file *f = &((disk *)user)->files[h->index];
+  f->open = false;
+  if (!keep) f->path[0] = 0;
+  free(h);
+  return true;
+}
+static int disk_make_folder(void *user, const char *path) {
+  disk *d = (disk *)user;
+  if (disk_find(d, path) >= 0) return 0;
+  disk_add(d, path)->folder = true;
+  return 1;
+}
+static void disk_clear(disk *d) {
+  for (int i = 0; i < d->count; i++) free(d->files[i].data);
+  memset(d, 0, sizeof *d);
+  d->fail_after = -1;
+}
+static bool disk_has(const disk *d, const char *path) { return disk_find(d, path) >= 0; }
+static const char *disk_text(const disk *d, const char *path) {
+  int i = disk_find(d, path);
+  return i >= 0 && d->files[i].data ? (const char *)d->files[i].data : "";
+}
+
+/* Two small heads and a session that writes to the disk in memory. */
+static scene_mesh head_a, head_b;
+static const fm_mesh *heads[2];
+static disk store;
+static fm_common common;
+static fm_files files;
+static char name_a[32], name_b[32];
+
+static fm_session_desc small_session(void) {
+  static uint8_t texel_a[3] = {180, 120, 90}, texel_b[3] = {90, 60, 40};
+  fm_session_desc desc;
+  memset(&desc, 0, sizeof desc);
+  memset(&common, 0, sizeof common);
+  memset(&files, 0, sizeof files);
+  disk_clear(&store);
+  files.user = &store;
+  files.open_write = disk_open_write;
+  files.close_write = disk_close_write;
+  files.make_folder = disk_make_folder;
+  common.files = &files;
+  common.threads = 2;
+  scene_clear(&head_a);
+  scene_clear(&head_b);
+  scene_texture(&head_a, texel_a, 1, 1, 3);
+  scene_texture(&head_b, texel_b, 1, 1, 3);
+  scene_rectangle(&head_a, 4, 4, 20, 28, 0, 0);
+  scene_rectangle(&head_b, 6, 4, 24, 26, 2, 0);
+  strcpy(name_a, "anna");
+  strcpy(name_b, "bert");
+  head_a.mesh.name = name_a;
+  head_b.mesh.name = name_b;
+  heads[0] = &head_a.mesh;
+  heads[1] = &head_b.mesh;
+  desc.common = &common;
+  desc.heads = heads;
+  desc.head_count = 2;
+  desc.out_dir = "out/deep";
+  desc.run_name = "r";
+  desc.width = desc.height = 24;
+  return desc;
+}
+
+static void test_default_run(void) {
+  fm_session_desc desc = small_session();
+  fm_report report;
+  fm_error error;
+  CHECK(fm_run(&desc, &report, &error));
+  CHECK_TEXT(error.message, "");
+  CHECK_TEXT(report.folder, "out/deep/r/anna_bert");
+  CHECK_INT(report.frame_count, 41);
+  CHECK(disk_has(&store, "out/deep/r/anna_bert/png/anna-0000_bert-1000.png"));
+  CHECK(disk_has(&store, "out/deep/r/anna_bert/png/anna-0025_bert-0975.png"));
+  CHECK(disk_has(&store, "out/deep/r/anna_bert/png/anna-0500_bert-0500.png"));
+  CHECK(disk_has(&store, "out/deep/r/anna_bert/png/anna-1000_bert-0000.png"));
+  CHECK(strstr(disk_text(&store, "out/deep/r/anna_bert/session.log"), "6 vertices, 2 polygons, 2 triangles") != NULL);
+  const char *record = disk_text(&store, "out/deep/r/anna_bert/record.json");
+  CHECK(strstr(record, "\"camera\": {\"center\": [") != NULL);
+  CHECK(strstr(record, "{\"file\": \"anna-0025_bert-0975.png\", \"shape_weights\": [0.025, 0.975], \"texture_weights\": [0.025, 0.975]}") != NULL);
+  CHECK(strcmp(store.files[store.count - 1].path, "out/deep/r/anna_bert/record.json") == 0); /* the last one */
+  disk_clear(&store);
+}
+
+/* The frames' pixels: the two ends are the heads' own colours, and the text chunk names the version. */
+static void test_frame_contents(void) {
+  fm_session_desc desc = small_session();
+  fm_image image;
+  desc.frames = 2;
+  CHECK(fm_run(&desc, NULL, NULL));
+  int i = disk_find(&store, "out/deep/r/anna_bert/png/anna-1000_bert-0000.png");
+  CHECK(i >= 0);
+  if (i >= 0) {
+    CHECK(fm_load_image(&image, store.files[i].data, store.files[i].size, NULL, NULL));
+    CHECK_INT(image.width, 24);
+    CHECK_INT(image.channels, 3);
+    CHECK_INT(image.pixels[(12 * 24 + 12) * 3], 180);
+    CHECK_INT(image.pixels[0], 255);
+    fm_free_image(&image);
+    bool text = false;
+    for (size_t k = 0; k + 20 < store.files[i].size; k++) text = text || memcmp(store.files[i].data + k, "facemorph.h " FM_VERSION, 12) == 0;
+    CHECK(text);
+  }
+  disk_clear(&store);
+}
+
+static void test_weights_and_names(void) {
+  const double weights[4] = {-0.25, 0, 1.25, 0.0005}, one[1] = {0.5};
+  fm_session_desc desc = small_session();
+  desc.weights = weights;
+  desc.weight_count = 4;
+  desc.texture_weights = one;
+  desc.texture_weight_count = 1;
+  CHECK(fm_run(&desc, NULL, NULL));
+  CHECK(disk_has(&store, "out/deep/r/anna_bert/png/0000_anna-m0250_bert-1250.png"));
+  CHECK(disk_has(&store, "out/deep/r/anna_bert/png/0001_anna-0000_bert-1000.png"));
+  CHECK(disk_has(&store, "out/deep/r/anna_bert/png/0002_anna-1250_bert-m0250.png"));
+  CHECK(disk_has(&store, "out/deep/r/anna_bert/png/0003_anna-0001_bert-0999.png")); /* half up */
+  CHECK(strstr(disk_text(&store, "out/deep/r/anna_bert/record.json"), "\"texture_weights\": [0.5, 0.5]") != NULL);
+  disk_clear(&store);
+}
+
+static void test_many_heads(void) {
+  static scene_mesh third;
+  const float rows[6] = {0.5f, 0.25f, 0.25f, 0, 0, 1};
+  const fm_mesh *three[3];
+  fm_session_desc desc = small_session();
+  static char name[] = "cleo";
+  third = head_b;
+  third.mesh.positions = third.positions;
+  third.mesh.corners = third.corners;
+  third.mesh.uvs = third.uvs;
+  third.mesh.polygon_materials = third.polygon_materials;
+  third.mesh.name = name;
+  three[0] = heads[0];
+  three[1] = heads[1];
+  three[2] = &third.mesh;
+  desc.heads = three;
+  desc.head_count = 3;
+  CHECK(!fm_run(&desc, NULL, NULL)); /* steps are for two */
+  desc = small_session();
+  desc.heads = three;
+  desc.head_count = 3;
+  desc.weight_rows = rows;
+  desc.weight_row_count = 2;
+  CHECK(fm_run(&desc, NULL, NULL));
+  CHECK(disk_has(&store, "out/deep/r/anna_bert_cleo/png/0000_anna-0500_bert-0250_cleo-0250.png"));
+  CHECK(disk_has(&store, "out/deep/r/anna_bert_cleo/png/0001_anna-0000_bert-0000_cleo-1000.png"));
+  disk_clear(&store);
+}
+
+static void test_equal_names(void) {
+  fm_session_desc desc = small_session();
+  fm_report report;
+  head_b.mesh.name = name_a;
+  CHECK(fm_run(&desc, &report, NULL));
+  const char *folder = strrchr(report.folder, '/');
+  CHECK(folder && strlen(folder) == strlen("/anna~123456_anna~123456") && strncmp(folder, "/anna~", 6) == 0);
+  disk_clear(&store);
+  desc = small_session();
+  strcpy(name_a, "a/b:c");
+  CHECK(fm_run(&desc, &report, NULL));
+  CHECK_TEXT(report.folder, "out/deep/r/a_b_c_bert");
+  disk_clear(&store);
+}
+
+static void test_existing_run(void) {
+  fm_session_desc desc = small_session();
+  fm_error error;
+  fm_report report;
+  desc.frames = 2;
+  CHECK(fm_run(&desc, NULL, &error));
+  CHECK(!fm_run(&desc, NULL, &error));
+  CHECK_INT(error.status, FM_ERROR_EXISTS);
+  CHECK(strstr(error.message, "out/deep/r: there is already a run of that name") != NULL);
+  desc.join_run = true;
+  CHECK(fm_run(&desc, &report, &error)); /* the same pair again in one run: told apart by a hash */
+  CHECK(strncmp(report.folder, "out/deep/r/anna~", 16) == 0);
+  desc.run_name = "../up";
+  CHECK(!fm_run(&desc, NULL, &error));
+  CHECK_INT(error.status, FM_ERROR_ARGUMENT);
+  desc.run_name = NULL; /* the time; twice within a second */
+  desc.join_run = false;
+  char first[1024];
+  CHECK(fm_run(&desc, &report, &error));
+  strcpy(first, report.folder);
+  CHECK(fm_run(&desc, &report, &error));
+  CHECK(strcmp(first, report.folder) != 0);
+  disk_clear(&store);
+}
+
+/* What cannot be morphed is refused before any folder is made. */
+static void test_refusals(void) {
+  fm_session_desc desc = small_session();
+  fm_error error;
+  head_b.corners[4] = 3;
+  CHECK(!fm_run(&desc, NULL, &error));
+  CHECK_INT(error.status, FM_ERROR_TOPOLOGY);
+  CHECK(strstr(error.message, "the first polygon that differs is number 1: vertices 3, 4, 5 in A, 3, 3, 5 in B") != NULL);
+  CHECK_INT(store.count, 0);
+  desc = small_session();
+  desc.frames = 1;
+  CHECK(!fm_run(&desc, NULL, &error));
+  CHECK_INT(error.status, FM_ERROR_ARGUMENT);
+  desc = small_session();
+  desc.samples = 3;
+  CHECK(!fm_run(&desc, NULL, &error));
+  desc = small_session();
+  desc.width = 20000;
+  CHECK(!fm_run(&desc, NULL, &error));
+  CHECK(strstr(error.message, "not 20000 x 24") != NULL);
+  desc = small_session();
+  desc.heads = NULL;
+  desc.path_a = "nowhere.fbx";
+  CHECK(!fm_run(&desc, NULL, &error));
+  CHECK_INT(store.count, 0);
+  CHECK(!fm_run(NULL, NULL, &error));
+  CHECK_INT(error.status, FM_ERROR_ARGUMENT);
+  disk_clear(&store);
+}
+
+static void test_warnings(void) {
+  fm_session_desc desc = small_session();
+  fm_report report;
+  desc.frames = 2;
+  head_b.mesh.material_count = 0;
+  for (int v = 0; v < 6; v++) head_b.positions[3 * v + 1] *= 20;
+  CHECK(fm_run(&desc, &report, NULL));
+  const char *log = disk_text(&store, "out/deep/r/anna_bert/session.log");
+  CHECK(strstr(log, "warning: only 1 of 2 heads have a texture") != NULL);
+  CHECK(strstr(log, "--scale-b") != NULL);
+  CHECK_INT(report.warning_count, 2);
+  disk_clear(&store);
+}
+
+/* Every write failing in turn: an error, and no file that is not whole. */
+static void test_failing_writes(void) {
+  int ended = 0;
+  for (int n = 0; n < 40 && !ended; n++) {
+    fm_session_desc desc = small_session();
+    fm_error error;
+    desc.frames = 5;
+    store.fail_after = n;
+    bool ok = fm_run(&desc, NULL, &error);
+    bool failed = store.fail_after < 0 && !ok;
+    if (ok) ended = 1;
+    else {
+      CHECK(failed);
+      CHECK_INT(error.status, FM_ERROR_WRITE);
+      CHECK(!disk_has(&store, "out/deep/r/anna_bert/record.json"));
+    }
+    for (int i = 0; i < store.count; i++) CHECK(!store.files[i].open);
+    disk_clear(&store);
+  }
+  CHECK(ended);
+}
+
+static bool cancel_at(void *user, const fm_progress *progress) {
+  (void)progress;
+  return (*(int *)user)-- > 0;
+}
+
+/* Cancelling at every progress call: the right status, whole files only. */
+static void test_cancelling(void) {
+  int ended = 0;
+  for (int n = 0; n < 40 && !ended; n++) {
+    fm_session_desc desc = small_session();
+    fm_error error;
+    fm_report report;
+    int left = n;
+    desc.frames = 5;
+    common.progress = cancel_at;
+    common.progress_user = &left;
+    if (fm_run(&desc, &report, &error)) ended = 1;
+    else {
+      CHECK_INT(error.status, FM_ERROR_CANCELLED);
+      CHECK(!disk_has(&store, "out/deep/r/anna_bert/record.json"));
+    }
+    for (int i = 0; i < store.count; i++) CHECK(!store.files[i].open);
+    disk_clear(&store);
+  }
+  CHECK(ended);
+}
+
+/* The same run gives the same bytes for any number of threads. */
+static void test_same_files(void) {
+  static disk first;
+  for (int threads = 1; threads <= 3; threads++) {
+    fm_session_desc desc = small_session();
+    desc.frames = 9;
+    common.threads = threads;
+    CHECK(fm_run(&desc, NULL, NULL));
+    if (threads == 1) { first = store; memset(&store, 0, sizeof store); continue; }
+    CHECK_INT(store.count, first.count);
+    for (int i = 0; i < store.count; i++) {
+      if (strstr(store.files[i].path, "session.log")) continue;
+      int k = disk_find(&first, store.files[i].path);
+      CHECK(k >= 0 && first.files[k].size == store.files[i].size &&
+            (store.files[i].size == 0 || memcmp(first.files[k].data, store.files[i].data, store.files[i].size) == 0));
+    }
+  }
+  disk_clear(&first);
+  disk_clear(&store);
+}
+
+/* Days to dates, against a table (GNU date -u). */
+static void test_calendar(void) {
+  static const struct { int64_t seconds; int want[6]; } cases[] = {
+      {0, {1970, 1, 1, 0, 0, 0}},          {951782399, {2000, 2, 28, 23, 59, 59}}, {951782400, {2000, 2, 29, 0, 0, 0}},
+      {951868800, {2000, 3, 1, 0, 0, 0}},  {1709251199, {2024, 2, 29, 23, 59, 59}}, {1767225599, {2025, 12, 31, 23, 59, 59}},
+      {4107542400, {2100, 3, 1, 0, 0, 0}}, {-1, {1969, 12, 31, 23, 59, 59}},       {1000000000, {2001, 9, 9, 1, 46, 40}}};
+  for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    int got[6];
+    fmi_utc(cases[i].seconds, got);
+    for (int k = 0; k < 6; k++) CHECK_INT(got[k], cases[i].want[k]);
+  }
+}
+
+TEST_MAIN({"default run", test_default_run}, {"contents of frames", test_frame_contents}, {"weights and names", test_weights_and_names},
+          {"three heads", test_many_heads}, {"equal and awkward names", test_equal_names}, {"a run that exists", test_existing_run},
+          {"refusals leave nothing", test_refusals}, {"warnings", test_warnings}, {"every write failing", test_failing_writes},
+          {"cancelling anywhere", test_cancelling}, {"same files for any thread count", test_same_files}, {"calendar", test_calendar})
