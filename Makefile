@@ -27,9 +27,9 @@ build/facemorph.o: examples/facemorph/facemorph_impl.c facemorph.h
 build/facemorph: $(CLI_SOURCES) examples/facemorph/cli.h build/facemorph.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -I. $(filter-out %_impl.c,$(CLI_SOURCES)) build/facemorph.o -o $@ $(LDLIBS)
 
-build/make_heads: tools/make_heads.c
+build/make_heads build/contact_sheet: build/%: tools/%.c facemorph.h
 	@mkdir -p build
-	$(CC) $(CFLAGS) $(LDFLAGS) tools/make_heads.c -o $@ $(LDLIBS)
+	$(CC) $(CFLAGS) $(LDFLAGS) -I. $< -o $@ $(LDLIBS)
 
 build/sample_heads/made: build/make_heads
 	@mkdir -p build/sample_heads
@@ -40,10 +40,6 @@ demo: build/facemorph build/sample_heads/made
 	@rm -rf build/demo
 	build/facemorph morph $(DEMO_HEADS) -o build/demo --run demo
 	@echo "The demo's pictures are in $(CURDIR)/build/demo/demo/head_a_head_b/png"
-
-build/contact_sheet: tools/contact_sheet.c facemorph.h
-	@mkdir -p build
-	$(CC) $(CFLAGS) $(LDFLAGS) -I. tools/contact_sheet.c -o $@ $(LDLIBS)
 
 contact-sheet: build/contact_sheet build/sample_heads/made
 	build/contact_sheet $(DEMO_HEADS) examples/contact_sheet.png

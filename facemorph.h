@@ -460,7 +460,7 @@ FM_API const char *fm_status_words(fm_status status);
    failure in the library passes through here: one place for a breakpoint. */
 FM_API bool fm_set_error(fm_error *error, fm_status status, const char *message);
 
-/* How many workers a call with this fm_common uses: jobs->workers, or threads, or the processors this process may use. */
+/* How many workers a call with this fm_common uses: jobs->workers, or threads, or the processors that are online. */
 FM_API int fm_worker_count(const fm_common *common);
 
 /* ---- numbers, the same in every locale ---- */
@@ -526,8 +526,9 @@ FM_API bool fm_normals(float *normals, const fm_mesh *mesh, const float *positio
    half-height, or half-width if larger, is 1; distance max(2.8, half-depth + 1.8). desc may be NULL. */
 FM_API fm_camera fm_fit_camera(const fm_mesh *const *heads, size_t head_count, const fm_camera_desc *desc);
 
-/* The built-in rasterizer. Lanes are thread-safe. begin builds the texture pyramids (about 1.4 times the textures' RGB pixels
-   in memory for each head) and normal terms; after it, drawing allocates nothing. Free it with fm_destroy_renderer. */
+/* The built-in rasterizer. Lanes are thread-safe. begin builds the texture pyramids (1.8 times the textures' RGB pixels) and the
+   normal terms (36 bytes a vertex for a pair), and 2 MB of scratch for a lane; after it, drawing allocates nothing. What common
+   points to must live as long as the renderer. Free it with fm_destroy_renderer. */
 FM_API bool fm_software_renderer(fm_renderer *out, const fm_common *common, fm_error *error);
 FM_API void fm_destroy_renderer(fm_renderer *renderer);
 
@@ -720,7 +721,8 @@ FMI_FN void fmi_leave_float(uint64_t old) {
 /* Does this build keep a*b+c unfused, float results in float and denormals alive? Called once per renderer. */
 FMI_FN FMI_NOINLINE bool fmi_float_probe(float a, float b, float c, float tiny) {
   float product = a * b, sum = a * b + c;
-  return product + c == sum && sum == 0.0f && tiny * 0.5f != 0.0f && sizeof(float) == 4 && FLT_EVAL_METHOD == 0;
+  bool plain = FLT_EVAL_METHOD == 0 || FLT_EVAL_METHOD == 16; /* 16: float and double as by 0 (TS 18661-3) */
+  return product + c == sum && sum == 0.0f && tiny * 0.5f != 0.0f && sizeof(float) == 4 && plain;
 }
 FMI_FN bool fmi_float_ok(void) {
   /* (1 + 2^-12)^2 = 1 + 2^-11 + 2^-24; the last term is lost exactly when the product is rounded to float */
@@ -10107,7 +10109,7 @@ FMI_FN bool fmi_check_heads(fmi_session *s) {
     const fm_mesh *mesh = s->heads[h];
     if (!fmi_is_prepared(mesh)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "head %zu has no triangles yet; call fm_prepare_mesh first", h + 1);
     if (fmi_triangle_count(mesh) == 0)
-      return fmi_fail(s->env, FM_ERROR_ARGUMENT, "%s: holds no polygon to draw; export the head's mesh with its polygons", mesh->name ? mesh->name : "a head");
+      return fmi_fail(s->env, FM_ERROR_FORMAT, "%s: holds no polygon to draw; export the head's mesh with its polygons", mesh->name ? mesh->name : "a head");
     textured += fmi_has_texture(mesh);
     if (h == 0) continue;
     fm_topology_report report;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { COLUMNS = 6, ROWS = 2, WIDTH = 192, HEIGHT = 244 };
+enum { COLUMNS = 6, ROWS = 2, WIDTH = 180, HEIGHT = 228 };
 
 /* Copies each picture to its place on the sheet. */
 static bool place(void *user, size_t frame, size_t slot, const fm_image *image, fm_error *error) {

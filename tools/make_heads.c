@@ -17,7 +17,7 @@
  * Colours are sRGB in 0..1.  The heads this program makes are CC0: use them for anything.
  */
 #define FACEMORPH_IMPLEMENTATION
-#include "../facemorph.h" /* so that it compiles without -I, too */
+#include "facemorph.h" /* so that it compiles without -I, too */
 #include <assert.h>
 #include <errno.h>
 #include <math.h>
