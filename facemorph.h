@@ -637,7 +637,11 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
 
 #if defined(__GNUC__) || defined(__clang__)
 #define FMI_UNUSED __attribute__((unused))
+#if defined(__clang__)
 #define FMI_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#else
+#define FMI_PRINTF(text, first) __attribute__((format(gnu_printf, text, first))) /* mingw's printf is Microsoft's otherwise */
+#endif
 #define FMI_NOINLINE __attribute__((noinline))
 #else
 #define FMI_UNUSED
@@ -910,13 +914,13 @@ FMI_FN void *fmi_default_resize(void *user, void *memory, size_t old_size, size_
 FMI_FN void *fmi_alloc(fmi_env *env, fmi_pool *pool, size_t count, size_t size) {
   size_t bytes = fmi_add_size(fmi_mul_size(count, size), sizeof(fmi_block));
   if (env->blocks >= env->limits.allocations || bytes > env->limits.memory || env->used > env->limits.memory - bytes) {
-    fmi_fail(env, FM_ERROR_LIMIT, "needs %llu more bytes, over the limit of %llu bytes in %llu blocks (fm_limits.memory, .allocations)",
+    fmi_fail(env, FM_ERROR_LIMIT, "needs %llu more bytes, over the limit of %llu bytes in %llu blocks; use smaller files, or raise fm_limits.memory or .allocations",
              (unsigned long long)bytes, (unsigned long long)env->limits.memory, (unsigned long long)env->limits.allocations);
     return NULL;
   }
   fmi_block *block = (fmi_block *)env->allocator.resize(env->allocator.user, NULL, 0, bytes);
   if (!block) {
-    fmi_fail(env, FM_ERROR_MEMORY, "the allocator has no %llu bytes left", (unsigned long long)bytes);
+    fmi_fail(env, FM_ERROR_MEMORY, "no memory is left for %llu more bytes; close other programs, or use smaller files", (unsigned long long)bytes);
     return NULL;
   }
   block->size = bytes;
@@ -941,14 +945,14 @@ FMI_FN void *fmi_resize(fmi_env *env, fmi_pool *pool, void *memory, size_t count
   fmi_block *block = (fmi_block *)memory - 1;
   size_t old = block->size, bytes = fmi_add_size(fmi_mul_size(count, size), sizeof(fmi_block));
   if (bytes > env->limits.memory || env->used - fmi_min_size(env->used, old) > env->limits.memory - bytes) {
-    fmi_fail(env, FM_ERROR_LIMIT, "needs %llu bytes in one block, over the limit of %llu bytes (fm_limits.memory)",
+    fmi_fail(env, FM_ERROR_LIMIT, "needs %llu bytes in one block, over the limit of %llu bytes; use smaller files, or raise fm_limits.memory",
              (unsigned long long)bytes, (unsigned long long)env->limits.memory);
     return NULL;
   }
   fmi_block **link = block->link;
   block = (fmi_block *)env->allocator.resize(env->allocator.user, block, old, bytes);
   if (!block) {
-    fmi_fail(env, FM_ERROR_MEMORY, "the allocator has no %llu bytes left", (unsigned long long)bytes);
+    fmi_fail(env, FM_ERROR_MEMORY, "no memory is left for %llu more bytes; close other programs, or use smaller files", (unsigned long long)bytes);
     return NULL;
   }
   *link = block; /* it may have moved */
@@ -1799,7 +1803,7 @@ FMI_FN bool fmi_read_all(fmi_env *env, fmi_pool *pool, const fm_stream *stream, 
       char reason[200];
       fmi_add_reason(reason, sizeof reason);
       fmi_release(env, buffer);
-      return fmi_fail_byte(env, FM_ERROR_READ, count, "reading stopped with an error%s", reason);
+      return fmi_fail_byte(env, FM_ERROR_READ, count, "reading stopped with an error%s; check the disk, or copy the file again", reason);
     }
     if (got == 0) break;
     count += (size_t)got;
@@ -1856,7 +1860,7 @@ FMI_FN bool fmi_write(fmi_env *env, fmi_out *out, const void *data, size_t size)
   fmi_clear_reason();
   if (out->sink.write(out->sink.user, data, size)) return true;
   fmi_add_reason(reason, sizeof reason);
-  return fmi_fail(env, FM_ERROR_WRITE, "%s: writing failed%s; nothing is left under that name", out->path, reason);
+  return fmi_fail(env, FM_ERROR_WRITE, "%s: writing failed%s; check the free space (nothing is left under that name)", out->path, reason);
 }
 /* keep = false, or a call that has already failed, removes what was written. */
 FMI_FN bool fmi_close_write(fmi_env *env, fmi_out *out, bool keep) {
@@ -1865,7 +1869,7 @@ FMI_FN bool fmi_close_write(fmi_env *env, fmi_out *out, bool keep) {
   keep = keep && env->error->status == FM_OK;
   if (out->files.close_write(out->files.user, &out->sink, keep) || !keep) return keep;
   fmi_add_reason(reason, sizeof reason);
-  return fmi_fail(env, FM_ERROR_WRITE, "%s: writing failed%s; nothing is left under that name", out->path, reason);
+  return fmi_fail(env, FM_ERROR_WRITE, "%s: writing failed%s; check the free space (nothing is left under that name)", out->path, reason);
 }
 FMI_FN bool fmi_write_file(fmi_env *env, const char *path, const void *data, size_t size) {
   fmi_out out;
@@ -2002,9 +2006,9 @@ FMI_FN double fmi_clock(const fmi_env *env) {
 
 /* sin or cos of 0 to 90 degrees by the Taylor series on [0, pi/4]; the first terms left out are below 3e-18. */
 FMI_FN double fmi_quarter_turn(double degrees, bool cosine) {
-  bool far = degrees > 45.0;
-  double x = (far ? 90.0 - degrees : degrees) * 0.017453292519943295, x2 = x * x; /* 90 - degrees is exact there */
-  if (far != cosine)
+  bool upper = degrees > 45.0;
+  double x = (upper ? 90.0 - degrees : degrees) * 0.017453292519943295, x2 = x * x; /* 90 - degrees is exact there */
+  if (upper != cosine)
     return 1.0 + x2 * (-1.0 / 2 + x2 * (1.0 / 24 + x2 * (-1.0 / 720 + x2 * (1.0 / 40320 + x2 * (-1.0 / 3628800 +
            x2 * (1.0 / 479001600 + x2 * (-1.0 / 87178291200.0 + x2 * (1.0 / 20922789888000.0))))))));
   return x * (1.0 + x2 * (-1.0 / 6 + x2 * (1.0 / 120 + x2 * (-1.0 / 5040 + x2 * (1.0 / 362880 + x2 * (-1.0 / 39916800 +
@@ -3201,7 +3205,7 @@ FMI_FN bool fmi_png_header(fmi_png *png, const fmi_png_chunk *chunk) {
     return fmi_png_fail(png, at, "says that it is over 2,147,483,647 pixels wide or high");
   if (png->width > most || png->height > most)
     return fmi_fail_byte(png->env, FM_ERROR_LIMIT, at,
-                         "the PNG says that it is %u x %u pixels, over the limit of %zu a side (fm_limits.image_side)",
+                         "the PNG says that it is %u x %u pixels, over the limit of %zu a side; make it smaller, or raise fm_limits.image_side",
                          png->width, png->height, most);
   png->samples = png->type < 7 ? samples[png->type] : 0;
   if (png->samples == 0) return fmi_png_fail(png, at + 9, "has a colour type that does not exist");
@@ -3758,12 +3762,14 @@ static const uint8_t fmi_jpeg_zigzag[64] = {
   0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
   35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
 
+/* Damage at jpeg->at, in words; what to do about it is always the same. Returns false. */
 FMI_FN FMI_PRINTF(2, 3) bool fmi_jpeg_damaged(fmi_jpeg *jpeg, const char *format, ...) {
+  char what[200];
   va_list list;
   va_start(list, format);
-  fmi_record(jpeg->env, FM_ERROR_FORMAT, 0, jpeg->at, format, list);
+  fmi_format_list(what, sizeof what, format, list);
   va_end(list);
-  return false;
+  return fmi_fail_byte(jpeg->env, FM_ERROR_FORMAT, jpeg->at, "the JPEG is damaged: %s; copy or export it again", what);
 }
 
 /* ---- bits ---- */
@@ -4181,7 +4187,7 @@ FMI_FN bool fmi_jpeg_read_components(fmi_jpeg *jpeg, const uint8_t *p) {
    a bit, a sequential one in less than two. */
 FMI_FN bool fmi_jpeg_read_frame(fmi_jpeg *jpeg, int marker, const uint8_t *p, size_t size) {
   size_t side = jpeg->env->limits.image_side;
-  if (jpeg->count) return fmi_jpeg_damaged(jpeg, "a second frame header; export the picture again");
+  if (jpeg->count) return fmi_jpeg_damaged(jpeg, "a second frame header");
   if (size < 6 || size != 6 + 3 * (size_t)p[5]) return fmi_jpeg_damaged(jpeg, "the frame header has the wrong length");
   if (p[0] != 8)
     return fmi_fail_byte(jpeg->env, FM_ERROR_UNSUPPORTED, jpeg->at,
@@ -4194,16 +4200,16 @@ FMI_FN bool fmi_jpeg_read_frame(fmi_jpeg *jpeg, int marker, const uint8_t *p, si
                          "a JPEG that gives its height after the picture (DNL); save it again with any editor");
   if (jpeg->width == 0) return fmi_jpeg_damaged(jpeg, "the picture is 0 pixels wide");
   if ((size_t)jpeg->width > side || (size_t)jpeg->height > side)
-    return fmi_fail_byte(jpeg->env, FM_ERROR_LIMIT, jpeg->at, "%d x %d pixels, over the limit of %zu a side (fm_limits.image_side)",
+    return fmi_fail_byte(jpeg->env, FM_ERROR_LIMIT, jpeg->at, "%d x %d pixels, over the limit of %zu a side; make it smaller, or raise fm_limits.image_side",
                          jpeg->width, jpeg->height, side);
   if (p[5] != 1 && p[5] != 3 && p[5] != 4)
     return fmi_fail_byte(jpeg->env, p[5] == 2 ? FM_ERROR_UNSUPPORTED : FM_ERROR_FORMAT, jpeg->at,
-                         "a JPEG of %d components; grey, colour and CMYK have 1, 3 and 4", p[5]);
+                         "a JPEG of %d components, not 1 (grey), 3 (colour) or 4 (CMYK); export it as one of these", p[5]);
   jpeg->count = p[5];
   if (!fmi_jpeg_read_components(jpeg, p + 6)) return false;
   fmi_jpeg_measure(jpeg);
   if ((uint64_t)(jpeg->size - jpeg->at) * 8 < jpeg->blocks * (jpeg->progressive ? 1 : 2))
-    return fmi_jpeg_damaged(jpeg, "%d x %d pixels cannot be in the %zu bytes that follow; the file is cut off or damaged",
+    return fmi_jpeg_damaged(jpeg, "%d x %d pixels cannot be in the %zu bytes that follow",
                             jpeg->width, jpeg->height, jpeg->size - jpeg->at);
   return true;
 }
@@ -4237,9 +4243,8 @@ FMI_FN bool fmi_jpeg_allocate(fmi_jpeg *jpeg, fmi_pool *pixels) {
 FMI_FN bool fmi_jpeg_bad_entropy(fmi_jpeg *jpeg) {
   jpeg->at = (size_t)(jpeg->bits.next - jpeg->data);
   if (jpeg->bits.next == jpeg->bits.end || jpeg->bits.invented > jpeg->bits.count)
-    return fmi_jpeg_damaged(jpeg, "the picture's data ends before the picture does, in scan %d; the file was cut off, copy "
-                            "or export it again", jpeg->scans);
-  return fmi_jpeg_damaged(jpeg, "the picture's data is damaged in scan %d; copy or export it again", jpeg->scans);
+    return fmi_jpeg_damaged(jpeg, "the file ends before the picture does, in scan %d", jpeg->scans);
+  return fmi_jpeg_damaged(jpeg, "the picture's data makes no sense, in scan %d", jpeg->scans);
 }
 
 FMI_FN void fmi_jpeg_start_bits(fmi_jpeg *jpeg, const uint8_t *next) {
@@ -4365,9 +4370,8 @@ FMI_FN bool fmi_jpeg_take_tables(fmi_jpeg *jpeg, fmi_jpeg_component *c, int dc, 
   c->dc_table = &jpeg->tables[dc & 3];
   c->ac_table = &jpeg->tables[4 + (ac & 3)];
   if (dc > 3 || ac > 3 || (needs_dc && !c->dc_table->defined) || (needs_ac && !c->ac_table->defined))
-    return fmi_jpeg_damaged(jpeg, "scan %d uses a Huffman table that the file does not define (Motion JPEG frames leave them "
-                            "out); save the picture again with any editor",
-                            jpeg->scans);
+    return fmi_jpeg_damaged(jpeg, "scan %d uses a Huffman table that the file does not define (frames of Motion JPEG leave "
+                            "them out)", jpeg->scans);
   if (c->latched) return true;
   if (!jpeg->quant_defined[c->table]) return fmi_jpeg_damaged(jpeg, "quantisation table %d is used, but not defined", c->table);
   memcpy(c->quant, jpeg->quant[c->table], sizeof c->quant);
@@ -4522,7 +4526,7 @@ FMI_FN bool fmi_jpeg_segments(fmi_jpeg *jpeg, fmi_pool *pixels) {
     if (marker == 0x01 || (marker >= 0xD0 && marker <= 0xD8)) continue; /* these stand alone */
     size_t left = (size_t)(end - p), length = left < 2 ? 0 : fmi_be16(p);
     if (length < 2 || length > left)
-      return fmi_jpeg_damaged(jpeg, "segment %02x has %zu bytes, which is not possible here; the file is damaged or cut off",
+      return fmi_jpeg_damaged(jpeg, "segment %02x has %zu bytes, which is not possible here",
                               (unsigned)marker, length);
     if (!fmi_jpeg_segment(jpeg, pixels, marker, p + 2, length - 2)) return false;
     if (marker != 0xDA) jpeg->at += length;
@@ -4534,13 +4538,12 @@ FMI_FN bool fmi_jpeg_segments(fmi_jpeg *jpeg, fmi_pool *pixels) {
 FMI_FN bool fmi_jpeg_finish(fmi_jpeg *jpeg) {
   bool ended = jpeg->size - jpeg->at > 1 && fmi_jpeg_find_marker(jpeg->data + jpeg->at, jpeg->data + jpeg->size) != NULL;
   if (!jpeg->scans)
-    return fmi_jpeg_damaged(jpeg, "the file ends before its picture begins; it was cut off, copy or export it again");
+    return fmi_jpeg_damaged(jpeg, "the file ends before its picture begins");
   for (int i = 0; i < jpeg->count; i++) {
     const int8_t *known = jpeg->component[i].known;
     for (int k = 0; k < 64; k++)
       if (k == 0 ? known[k] == 64 : !ended && known[k] != 0)
-        return fmi_jpeg_damaged(jpeg, "the file ends after scan %d, before the picture is complete; it was cut off, copy or "
-                                "export it again", jpeg->scans);
+        return fmi_jpeg_damaged(jpeg, "the file ends after scan %d, before the picture is complete", jpeg->scans);
   }
   for (int m = 0; m < jpeg->mcus_y; m++) {
     for (int i = 0; i < jpeg->count; i++) fmi_jpeg_row_samples(&jpeg->component[i], m);
@@ -4553,7 +4556,7 @@ FMI_FN bool fmi_jpeg_finish(fmi_jpeg *jpeg) {
 FMI_FN bool fmi_jpeg_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, size_t size, fm_image *out) {
   fmi_pool own = {NULL};
   memset(out, 0, sizeof *out);
-  if (!fmi_jpeg_is(data, size)) return fmi_fail(env, FM_ERROR_FORMAT, "does not begin as a JPEG does");
+  if (!fmi_jpeg_is(data, size)) return fmi_fail_byte(env, FM_ERROR_FORMAT, 0, "does not begin as a JPEG does; copy or export it again");
   fmi_jpeg *jpeg = (fmi_jpeg *)fmi_alloc_zero(env, &own, 1, sizeof *jpeg);
   bool ok = jpeg != NULL;
   if (ok) {
@@ -4582,16 +4585,17 @@ FMI_FN uint8_t fmi_scale_sample(uint32_t value, uint32_t max) {
   return (uint8_t)(max ? ((uint64_t)value * 255 + max / 2) / max : 0);
 }
 
-/* Sizes are within the limit and the pixels can be in `bytes` bytes, each of which holds `most` pixels at most. */
-FMI_FN bool fmi_check_image_size(fmi_env *env, int64_t width, int64_t height, size_t bytes, int most) {
+/* Sizes, which stand at byte `at`, are within the limit and the pixels can be in `bytes` bytes, each of which holds `most` pixels at
+   most. */
+FMI_FN bool fmi_check_image_size(fmi_env *env, uint64_t at, int64_t width, int64_t height, size_t bytes, int most) {
   int64_t side = (int64_t)fmi_min_size(env->limits.image_side, INT_MAX);
   if (width < 1 || height < 1)
-    return fmi_fail(env, FM_ERROR_FORMAT, "the picture has no pixels: its width or height is not above 0");
+    return fmi_fail_byte(env, FM_ERROR_FORMAT, at, "the picture has no pixels: its width or height is not above 0; export it again");
   if (width > side || height > side)
-    return fmi_fail(env, FM_ERROR_LIMIT, "%llu x %llu pixels, over the limit of %llu a side (fm_limits.image_side)",
+    return fmi_fail_byte(env, FM_ERROR_LIMIT, at, "%llu x %llu pixels, over the limit of %llu a side; make it smaller, or raise fm_limits.image_side",
                     (unsigned long long)width, (unsigned long long)height, (unsigned long long)side);
   if ((uint64_t)width * (uint64_t)height <= (uint64_t)bytes * (uint64_t)most) return true;
-  return fmi_fail(env, FM_ERROR_FORMAT, "%llu x %llu pixels cannot be in the %zu bytes of the file; it is cut off or damaged",
+  return fmi_fail_byte(env, FM_ERROR_FORMAT, at, "%llu x %llu pixels cannot be in the %zu bytes of the file; it is cut off or damaged: copy or export it again",
                   (unsigned long long)width, (unsigned long long)height, bytes);
 }
 FMI_FN bool fmi_alloc_image(fmi_env *env, fmi_pool *pool, fm_image *out, int width, int height, int channels) {
@@ -4734,12 +4738,12 @@ FMI_FN bool fmi_tga_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, si
   fmi_pool temp = {NULL};
   memset(&tga, 0, sizeof tga);
   memset(out, 0, sizeof *out);
-  if (!fmi_tga_is(data, size)) return fmi_fail(env, FM_ERROR_FORMAT, "does not begin as a TGA picture does");
+  if (!fmi_tga_is(data, size)) return fmi_fail_byte(env, FM_ERROR_FORMAT, 0, "does not begin as a TGA picture does; copy or export it again");
   tga.env = env;
   tga.data = data;
   tga.size = size;
   int width = (int)fmi_le16(data + 12), height = (int)fmi_le16(data + 14);
-  bool ok = fmi_check_image_size(env, width, height, size, data[2] & 8 ? 128 : 1) && fmi_tga_header(&tga, &temp) &&
+  bool ok = fmi_check_image_size(env, 12, width, height, size, data[2] & 8 ? 128 : 1) && fmi_tga_header(&tga, &temp) &&
             fmi_alloc_image(env, pool, out, width, height, tga.channels) &&
             fmi_tga_pixels(&tga, out->pixels, (size_t)width * (size_t)height);
   fmi_free_pool(env, &env->allocator, &temp);
@@ -4810,7 +4814,7 @@ FMI_FN bool fmi_bmp_check(fmi_bmp *bmp, size_t header) {
     case 1: case 2: case 4: case 8: wrong = kind != 0 && (run_bits[kind] != bmp->bits || bmp->from_top); break;
     case 16: case 32: wrong = run_bits[kind] != 0; break;
     case 24: wrong = kind != 0; break;
-    default: return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, 28, "%d bits a pixel; BMP has 1, 2, 4, 8, 16, 24 or 32", bmp->bits);
+    default: return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, 28, "%d bits a pixel, but BMP has 1, 2, 4, 8, 16, 24 or 32; export the picture again", bmp->bits);
   }
   if (wrong)
     return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, 28, "%d bits a pixel do not go with compression %u; export the picture "
@@ -4832,13 +4836,13 @@ FMI_FN bool fmi_bmp_header(fmi_bmp *bmp) {
   bmp->from_top = height < 0;
   if (height < 0) height = -height;
   bool runs = bmp->compression == 1 || bmp->compression == 2;
-  if (!fmi_bmp_check(bmp, header) || !fmi_check_image_size(bmp->env, width, height, bmp->size, runs ? 255 : 8)) return false;
+  if (!fmi_bmp_check(bmp, header) || !fmi_check_image_size(bmp->env, 18, width, height, bmp->size, runs ? 255 : 8)) return false;
   bmp->width = (int)width;
   bmp->height = (int)height;
   if (bmp->compression >= 3 && header == 40) end += bmp->compression == 6 ? 16 : 12;
   if (bmp->at < end || bmp->at > bmp->size)
     return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, 10, "the pixels should begin at byte %zu, which cannot be; the file is "
-                         "damaged or cut off", bmp->at);
+                         "damaged or cut off: copy or export it again", bmp->at);
   if (bmp->bits <= 8) {
     size_t most = (size_t)1 << bmp->bits, used = header >= 40 ? fmi_le32(data + 46) : 0;
     bmp->palette = end;
@@ -4849,10 +4853,11 @@ FMI_FN bool fmi_bmp_header(fmi_bmp *bmp) {
   return true;
 }
 
-FMI_FN bool fmi_bmp_colour(fmi_bmp *bmp, uint8_t *out, uint32_t index) {
+/* A colour of the table, which the byte at `from` names. */
+FMI_FN bool fmi_bmp_colour(fmi_bmp *bmp, uint8_t *out, uint32_t index, const uint8_t *from) {
   if (index >= bmp->colours)
-    return fmi_fail(bmp->env, FM_ERROR_FORMAT, "a pixel has colour %u of a table of %zu; export the picture again", index,
-                    bmp->colours);
+    return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, (uint64_t)(from - bmp->data),
+                         "a pixel has colour %u of a table of %zu (the first is 0); export the picture again", index, bmp->colours);
   const uint8_t *colour = bmp->data + bmp->palette + index * bmp->entry;
   out[0] = colour[2];
   out[1] = colour[1];
@@ -4865,7 +4870,7 @@ FMI_FN bool fmi_bmp_row(fmi_bmp *bmp, uint8_t *out, const uint8_t *in) {
   for (int x = 0; x < bmp->width; x++, out += channels) {
     if (bits <= 8) {
       size_t bit = (size_t)x * (size_t)bits;
-      if (!fmi_bmp_colour(bmp, out, (uint32_t)in[bit / 8] >> (8 - bits - (int)(bit % 8)) & ((1u << bits) - 1))) return false;
+      if (!fmi_bmp_colour(bmp, out, (uint32_t)in[bit / 8] >> (8 - bits - (int)(bit % 8)) & ((1u << bits) - 1), in + bit / 8)) return false;
     } else if (bits == 24) {
       for (int i = 0; i < 3; i++) out[i] = in[3 * x + 2 - i];
     } else {
@@ -4887,14 +4892,15 @@ FMI_FN bool fmi_bmp_rows(fmi_bmp *bmp, fm_image *out) {
 }
 
 /* RLE4 and RLE8: pairs of a count and a value; count 0 is an escape: end of row, end of picture, a step, or that many plain pixels.
-   Pixels that are stepped over have colour 0. */
+   Pixels that are stepped over have colour 0. Some writers also code what fills a row up to 4 bytes, as in plain rows: it is
+   passed over. */
 FMI_FN bool fmi_bmp_runs(fmi_bmp *bmp, fm_image *out) {
   size_t at = bmp->at, size = bmp->size;
-  int x = 0, y = 0;
+  int x = 0, y = 0, filled = 32 / bmp->bits, longest = (bmp->width + filled - 1) / filled * filled;
   for (size_t i = 0; i < (size_t)bmp->width * (size_t)bmp->height; i++)
-    if (!fmi_bmp_colour(bmp, out->pixels + 3 * i, 0)) return false;
+    if (!fmi_bmp_colour(bmp, out->pixels + 3 * i, 0, bmp->data + at)) return false;
   while (y < bmp->height) {
-    if (size - at < 2) return (x == bmp->width && y == bmp->height - 1) || fmi_bmp_cut_off(bmp);
+    if (size - at < 2) return (x >= bmp->width && y == bmp->height - 1) || fmi_bmp_cut_off(bmp);
     int count = bmp->data[at], value = bmp->data[at + 1];
     const uint8_t *plain = bmp->data + at + 2;
     at += 2;
@@ -4905,8 +4911,8 @@ FMI_FN bool fmi_bmp_runs(fmi_bmp *bmp, fm_image *out) {
       x += plain[0];
       y += plain[1];
       at += 2;
-      if (x > bmp->width || y >= bmp->height)
-        return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, at, "a step leads out of the picture; export it again");
+      if (x > longest || y >= bmp->height)
+        return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, at, "a step leads out of the picture; export the picture again");
       continue;
     }
     bool run = count > 0;
@@ -4916,12 +4922,12 @@ FMI_FN bool fmi_bmp_runs(fmi_bmp *bmp, fm_image *out) {
       if (bytes > size - at) return fmi_bmp_cut_off(bmp);
       at += bytes;
     }
-    if (count > bmp->width - x)
+    if (count > longest - x)
       return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, at, "a run of pixels leaves its row; export the picture again");
-    uint8_t *pixel = out->pixels + ((size_t)y * (size_t)bmp->width + (size_t)x) * 3;
-    for (int i = 0; i < count; i++, pixel += 3) {
+    uint8_t *row = out->pixels + (size_t)y * (size_t)bmp->width * 3;
+    for (int i = 0; i < count && x + i < bmp->width; i++) {
       int byte = run ? value : plain[bmp->bits == 8 ? i : i / 2];
-      if (!fmi_bmp_colour(bmp, pixel, (uint32_t)(bmp->bits == 8 ? byte : i & 1 ? byte & 15 : byte >> 4))) return false;
+      if (!fmi_bmp_colour(bmp, row + 3 * (size_t)(x + i), (uint32_t)(bmp->bits == 8 ? byte : i & 1 ? byte & 15 : byte >> 4), plain - 2)) return false;
     }
     x += count;
   }
@@ -4933,7 +4939,7 @@ FMI_FN bool fmi_bmp_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, si
   fmi_bmp bmp;
   memset(&bmp, 0, sizeof bmp);
   memset(out, 0, sizeof *out);
-  if (!fmi_bmp_is(data, size)) return fmi_fail(env, FM_ERROR_FORMAT, "does not begin as a BMP picture does");
+  if (!fmi_bmp_is(data, size)) return fmi_fail_byte(env, FM_ERROR_FORMAT, 0, "does not begin as a BMP picture does; copy or export it again");
   bmp.env = env;
   bmp.data = data;
   bmp.size = size;
@@ -5042,9 +5048,9 @@ FMI_FN bool fmi_refuse_image(fmi_env *env, const uint8_t *data, size_t size, fm_
   const fmi_signature *signature = fmi_find_signature(data, size);
   if (size == 0) return fmi_fail(env, FM_ERROR_FORMAT, "is empty; copy or export it again");
   if (format == FM_FORMAT_FBX || format == FM_FORMAT_FBX_ASCII || format == FM_FORMAT_OBJ)
-    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a 3D model (%s) and not a picture", format == FM_FORMAT_OBJ ? "OBJ" : "FBX");
+    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a 3D model (%s) and not a picture; give a PNG, JPEG, TGA or BMP", format == FM_FORMAT_OBJ ? "OBJ" : "FBX");
   if (format != FM_FORMAT_UNKNOWN)
-    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a %s picture, and this build was made without them (FACEMORPH_NO_%s)",
+    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a %s picture, and this build was made without them (FACEMORPH_NO_%s); convert it to TGA or BMP",
                     format == FM_FORMAT_PNG ? "PNG" : "JPEG", format == FM_FORMAT_PNG ? "PNG" : "JPEG");
   if (signature)
     return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a %s picture, which is not read; convert it to PNG or JPEG", signature->name);
@@ -5106,7 +5112,7 @@ FMI_FN bool fmi_decode_image(fmi_env *env, fmi_pool *pool, const uint8_t *data, 
 
 FMI_FN void fmi_begin_image(fmi_env *env, fm_image *out, const char *name, const fm_image_desc *desc, fm_error *error) {
   fmi_begin(env, desc ? desc->common : NULL, error, desc && desc->name ? desc->name : name);
-  if (!out) fmi_fail(env, FM_ERROR_ARGUMENT, "out is NULL");
+  if (!out) fmi_fail(env, FM_ERROR_ARGUMENT, "out is NULL; it must point to the fm_image to fill");
   else memset(out, 0, sizeof *out);
   if (desc && (desc->channels < 0 || desc->channels > 4)) fmi_fail(env, FM_ERROR_ARGUMENT,
                                                                    "channels is %d; 0 to 4 are possible", desc->channels);
@@ -5129,7 +5135,7 @@ FMI_FN bool fmi_end_image(fmi_env *env, fm_image *out, const uint8_t *data, size
 FM_API bool fm_load_image(fm_image *out, const void *data, size_t size, const fm_image_desc *desc, fm_error *error) {
   fmi_env env;
   fmi_begin_image(&env, out, NULL, desc, error);
-  if (!data && size) fmi_fail(&env, FM_ERROR_ARGUMENT, "data is NULL");
+  if (!data && size) fmi_fail(&env, FM_ERROR_ARGUMENT, "data is NULL, but size is not 0");
   return fmi_end_image(&env, out, (const uint8_t *)data, size, desc);
 }
 
@@ -5148,7 +5154,7 @@ FM_API bool fm_load_image_file(fm_image *out, const char *path, const fm_image_d
   uint8_t *data = NULL;
   size_t size = 0;
   fmi_begin_image(&env, out, path, desc, error);
-  if (!path) fmi_fail(&env, FM_ERROR_ARGUMENT, "path is NULL");
+  if (!path) fmi_fail(&env, FM_ERROR_ARGUMENT, "path is NULL; give the path of a file");
   if (env.error->status == FM_OK) fmi_read_file(&env, &env.temp, path, true, NULL, &data, &size);
   return fmi_end_image(&env, out, data, size, desc);
 }
@@ -5486,7 +5492,7 @@ FMI_FN bool fmi_select(fmi_assembly *a) {
   if (!fate || !gone) return false;
   fmi_decide(mesh, &only, &exclude, fate, gone);
   if (!fmi_remove_polygons(a, fate, gone) || !fmi_remove_materials(a)) return false;
-  return mesh->polygon_count || fmi_fail(env, FM_ERROR_ARGUMENT, "only and exclude together leave no polygon of the mesh");
+  return mesh->polygon_count || fmi_fail(env, FM_ERROR_ARGUMENT, "only and exclude together leave no polygon of the mesh; leave fewer parts out");
 }
 
 /* ---- textures ---- */
@@ -5824,7 +5830,7 @@ FMI_FN bool fmi_check_indices(fmi_env *env, const fm_mesh *mesh, fm_status statu
   const uint32_t *starts = mesh->polygon_starts;
   size_t most = 0xFFFFFFF0u / 3;
   if (mesh->vertex_count > most || mesh->corner_count > most || mesh->polygon_count > most || mesh->uv_count > most)
-    return fmi_fail(env, FM_ERROR_LIMIT, "the mesh has more than %zu vertices, corners, polygons or UVs", most);
+    return fmi_fail(env, FM_ERROR_LIMIT, "the mesh has more than %zu vertices, corners, polygons or UVs; make it smaller", most);
   if (!starts && mesh->corner_count != 3 * mesh->polygon_count)
     return fmi_fail(env, status, "%zu triangles need %zu corners, not %zu (polygon_starts is NULL)", mesh->polygon_count, 3 * mesh->polygon_count, mesh->corner_count);
   if (starts && (starts[0] != 0 || starts[mesh->polygon_count] != mesh->corner_count))
@@ -5853,7 +5859,7 @@ FMI_FN bool fmi_check_indices(fmi_env *env, const fm_mesh *mesh, fm_status statu
 
 FMI_FN bool fmi_scale_mesh(fmi_assembly *a) {
   double scale = a->desc ? a->desc->scale : 0.0;
-  if (!fmi_is_finite(scale)) return fmi_fail(a->env, FM_ERROR_ARGUMENT, "scale is infinite or not a number");
+  if (!fmi_is_finite(scale)) return fmi_fail(a->env, FM_ERROR_ARGUMENT, "scale is infinite or not a number; give a factor, such as 0.01");
   for (size_t i = 0; scale != 0.0 && scale != 1.0 && i < 3 * a->mesh->vertex_count; i++) {
     double x = (double)a->mesh->positions[i] * scale;
     a->mesh->positions[i] = x > FLT_MAX || x < -FLT_MAX ? (float)INFINITY : (float)x;
@@ -5917,7 +5923,7 @@ FMI_FN bool fmi_prepare(fmi_env *env, fm_mesh *mesh) {
 FM_API bool fm_prepare_mesh(fm_mesh *mesh, const fm_common *common, fm_error *error) {
   fmi_env env;
   fmi_begin(&env, common, error, mesh ? mesh->name : NULL);
-  if (!mesh) fmi_fail(&env, FM_ERROR_ARGUMENT, "mesh is NULL");
+  if (!mesh) fmi_fail(&env, FM_ERROR_ARGUMENT, "mesh is NULL; give the fm_mesh to prepare");
   else if (mesh->owner || mesh->triangles)
     fmi_fail(&env, FM_ERROR_ARGUMENT, "the mesh has triangles already; %s", mesh->owner ? "a loaded mesh needs no preparation" : "call fm_release_mesh before");
   else if (fmi_prepare(&env, mesh))
@@ -6064,19 +6070,31 @@ FMI_FN void fmi_obj_note_line(const fmi_obj *o, fmi_obj_note *note) {
 
 /* ---- statements ---- */
 
+/* Damage on a line, in words; what to do about it is always the same. Returns false. */
+FMI_FN FMI_PRINTF(3, 4) bool fmi_obj_damaged(fmi_obj *o, int line, const char *format, ...) {
+  char what[200];
+  va_list list;
+  va_start(list, format);
+  fmi_format_list(what, sizeof what, format, list);
+  va_end(list);
+  return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, line, "%s; the file is damaged: export or copy it again", what);
+}
+
 FMI_FN bool fmi_obj_number(fmi_obj *o, const char *statement, float *value) {
   const char *start;
   fmi_obj_skip_blanks(o);
-  if (fmi_obj_at_end(o)) return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "\"%s\" has too few numbers; the file is damaged: export or copy it again", statement);
+  if (fmi_obj_at_end(o)) return fmi_obj_damaged(o, o->line, "\"%s\" has too few numbers", statement);
   start = o->p;
   o->p = fmi_parse_float(start, o->end, value);
   if (o->p && fmi_obj_after_word(o)) return true;
-  return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "\"%s\" is not a number%s", fmi_obj_show(o, start).text,
-                       o->p && o->p < o->end && *o->p == ',' ? "; numbers need a decimal point, not a comma" : "");
+  if (o->p && *o->p == ',')
+    return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "\"%s\" is not a number; numbers need a decimal point, not a comma: export it "
+                         "again with English number formats", fmi_obj_show(o, start).text);
+  return fmi_obj_damaged(o, o->line, "\"%s\" is not a number", fmi_obj_show(o, start).text);
 }
 
 FMI_FN bool fmi_obj_too_many(fmi_obj *o) {
-  return fmi_fail_line(o->a.env, FM_ERROR_LIMIT, o->line, "more than %zu vertices, or 8 times as many corners or UVs (fm_limits.vertices)", o->most_vertices);
+  return fmi_fail_line(o->a.env, FM_ERROR_LIMIT, o->line, "more than %zu vertices, or 8 times as many corners or UVs; make the mesh smaller, or raise fm_limits.vertices", o->most_vertices);
 }
 
 FMI_FN bool fmi_obj_vertex(fmi_obj *o) {
@@ -6124,14 +6142,14 @@ FMI_FN bool fmi_obj_index(fmi_obj *o, size_t count, const char *what, fmi_obj_ah
   for (; p < end && fmi_is_digit(*p); p++)
     if (value < 0x10000000000u) value = value * 10 + (uint64_t)(*p - '0');
   o->p = p;
-  if (p == first) return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "\"%s\" is not an index of a polygon's corner", fmi_obj_show(o, start).text);
-  if (value == 0) return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "a polygon uses %s 0, but OBJ counts from 1", what);
+  if (p == first) return fmi_obj_damaged(o, o->line, "\"%s\" is not an index of a polygon's corner", fmi_obj_show(o, start).text);
+  if (value == 0) return fmi_obj_damaged(o, o->line, "a polygon uses %s 0, but OBJ counts from 1", what);
   if (negative) {
-    if (value > count) return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "a polygon uses %s %s, but there are only %zu before it", what, fmi_obj_show(o, start).text, count);
+    if (value > count) return fmi_obj_damaged(o, o->line, "a polygon uses %s %s, but there are only %zu before it", what, fmi_obj_show(o, start).text, count);
     *index = (uint32_t)(count - (size_t)value);
     return true;
   }
-  if (value > 0x7FFFFFFF) return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "a polygon uses %s %s, more than there can be", what, fmi_obj_show(o, start).text);
+  if (value > 0x7FFFFFFF) return fmi_obj_damaged(o, o->line, "a polygon uses %s %s, more than there can be", what, fmi_obj_show(o, start).text);
   *index = (uint32_t)value - 1;
   if (value > count && *index >= ahead->index) {
     if (*index > ahead->index || !ahead->line) ahead->line = o->line;
@@ -6259,7 +6277,7 @@ FMI_FN bool fmi_obj_corner(fmi_obj *o) {
     }
   }
   if (!fmi_obj_after_word(o))
-    return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "\"%s\" is no corner of a polygon; those look like 1, 1/2, 1//3 or 1/2/3", fmi_obj_show(o, start).text);
+    return fmi_obj_damaged(o, o->line, "\"%s\" is no corner of a polygon; those look like 1, 1/2, 1//3 or 1/2/3", fmi_obj_show(o, start).text);
   mesh->corner_uvs[mesh->corner_count++] = uv;
   return true;
 }
@@ -6273,7 +6291,7 @@ FMI_FN bool fmi_obj_polygon(fmi_obj *o) {
   for (fmi_obj_skip_blanks(o); !fmi_obj_at_end(o); fmi_obj_skip_blanks(o))
     if (!fmi_obj_corner(o)) return false;
   if (mesh->corner_count > o->most_corners) return fmi_obj_too_many(o);
-  if (mesh->corner_count == start) return fmi_fail_line(o->a.env, FM_ERROR_FORMAT, o->line, "a polygon without corners; the file is damaged: export or copy it again");
+  if (mesh->corner_count == start) return fmi_obj_damaged(o, o->line, "a polygon without corners");
   mesh->polygon_starts[mesh->polygon_count] = (uint32_t)start;
   mesh->polygon_materials[mesh->polygon_count++] = o->material;
   o->settled = mesh->vertex_count;
@@ -6522,12 +6540,10 @@ FMI_FN bool fmi_obj_close(fmi_obj *o) {
   fmi_env *env = o->a.env;
   fm_mesh *mesh = o->a.mesh;
   if (o->ahead.line && o->ahead.index >= mesh->vertex_count)
-    return fmi_fail_line(env, FM_ERROR_FORMAT, o->ahead.line, "a polygon uses vertex %u, but the file has only %zu; it is damaged or cut off: export or copy it again",
-                         o->ahead.index + 1, mesh->vertex_count);
+    return fmi_obj_damaged(o, o->ahead.line, "a polygon uses vertex %u, but the file has only %zu", o->ahead.index + 1, mesh->vertex_count);
   if (o->ahead_uv.line && o->ahead_uv.index >= mesh->uv_count)
-    return fmi_fail_line(env, FM_ERROR_FORMAT, o->ahead_uv.line, "a polygon uses UV %u, but the file has only %zu; it is damaged or cut off: export or copy it again",
-                         o->ahead_uv.index + 1, mesh->uv_count);
-  if (!mesh->vertex_count) return fmi_fail(env, FM_ERROR_FORMAT, "has no vertices (lines that begin with \"v\"): it is no OBJ file, or it is damaged");
+    return fmi_obj_damaged(o, o->ahead_uv.line, "a polygon uses UV %u, but the file has only %zu", o->ahead_uv.index + 1, mesh->uv_count);
+  if (!mesh->vertex_count) return fmi_fail(env, FM_ERROR_FORMAT, "has no vertices (lines that begin with \"v\"): it is no OBJ file, or it is damaged: export or copy it again");
   if (!fmi_obj_grow_polygons(o)) return false;
   mesh->polygon_starts[mesh->polygon_count] = (uint32_t)mesh->corner_count;
   if (!o->has_corner_uvs) {
@@ -6564,8 +6580,6 @@ FMI_FN bool fmi_read_obj(fmi_env *env, const uint8_t *data, size_t size, const f
   o.most_vertices = fmi_min_size(env->limits.vertices, 0x0FFFFFFF);
   o.most_corners = 8 * fmi_min_size(o.most_vertices, 0x02AAAAAA);
   mesh->format = FM_FORMAT_OBJ;
-  if (size >= 2 && ((data[0] == 0xFF && data[1] == 0xFE) || (data[0] == 0xFE && data[1] == 0xFF)))
-    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is UTF-16 text; save it as UTF-8 or plain ASCII");
   if (size >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0) o.p += 3;
   o.returns = size && memchr(data, '\r', size) != NULL;
   while (o.p < o.end) {
@@ -6653,14 +6667,14 @@ typedef struct fmi_fbx_note { size_t count; fmi_fbx_text first; } fmi_fbx_note;
 static const char *const fmi_fbx_note_words[FMI_FBX_NOTE_COUNT][2] = {
   {"object", "has no id and is left out"},
   {"object", "has the id of an earlier one; connections are taken to mean that one"},
-  {"blend shape", "is stored with a weight other than 0, which is not applied"},
-  {"skin", "is not applied: the head is loaded in its base shape"},
-  {"animation", "is not applied: the head is loaded as its objects stand"},
-  {"mesh", "is meant to be subdivided; it is loaded as it is"},
+  {"blend shape", "is stored with a weight other than 0, which is not applied; bake it into the mesh to have it"},
+  {"skin", "is not applied: the head is loaded in its base shape; bake its pose into the mesh to have it"},
+  {"animation", "is not applied: the head is loaded as its objects stand; bake a frame of it to have that"},
+  {"mesh", "is meant to be subdivided; it is loaded as it is: subdivide it before the export to have it smooth"},
   {"mesh", "is used by no object and adds nothing to the head"},
   {"mesh", "has no polygons"},
   {"mesh", "ends with a polygon that is not closed; it is closed there"},
-  {"mesh", "has UVs stored in a way that is not read; it is loaded without"},
+  {"mesh", "has UVs stored in a way that is not read; it is loaded without: export it with UVs by polygon vertex"},
   {"mesh", "has corners without a valid UV; they get its last one"},
   {"mesh", "has materials stored in a way that is not read; all its polygons get the object's first"},
   {"mesh", "has polygons whose material its object does not have"},
@@ -6764,7 +6778,7 @@ FMI_FN bool fmi_fbx_next(fmi_fbx *fbx, fmi_fbx_level *level, fmi_fbx_record *rec
   size_t header = fbx->wide ? 25 : 13, start = level->at, room = level->end - start;
   if (room == 0 || level->terminated) return false;
   if (level->depth > fbx->env->limits.node_depth)
-    return fmi_fail_byte(fbx->env, FM_ERROR_LIMIT, start, "records are nested deeper than %zu (fm_limits.node_depth)",
+    return fmi_fail_byte(fbx->env, FM_ERROR_LIMIT, start, "records are nested deeper than %zu; export the file again, or raise fm_limits.node_depth",
                          fbx->env->limits.node_depth);
   if (room < header) return fmi_fbx_damaged(fbx, start, "a record's header is incomplete");
   uint64_t end = fbx->wide ? fmi_le64(p) : fmi_le32(p), length = fbx->wide ? fmi_le64(p + 16) : fmi_le32(p + 8);
@@ -7019,18 +7033,22 @@ FMI_FN bool fmi_fbx_kind_of(fmi_fbx_text record, fmi_fbx_text class_name, fmi_fb
   return true;
 }
 
-/* Names a blend shape; a stored weight other than 0 is noted, since it is not applied. */
-FMI_FN bool fmi_fbx_add_blend_shape(fmi_fbx *fbx, const fmi_fbx_record *record, fmi_fbx_text name, fm_mesh *mesh) {
-  static const char *const names[1] = {"DeformPercent"};
+/* Names a blend shape. */
+FMI_FN bool fmi_fbx_add_blend_shape(fmi_fbx *fbx, fmi_fbx_text name, fm_mesh *mesh) {
   fmi_env *env = fbx->env;
-  double weight[1][3] = {{0, 0, 0}};
   size_t count = mesh->blend_shape_count;
   char **grown = (char **)fmi_reserve(env, &env->keep, mesh->blend_shapes, count + 1, &fbx->shape_room, sizeof *grown);
   if (!grown) return false;
   mesh->blend_shapes = grown;
   mesh->blend_shape_count++;
   grown[count] = fmi_fbx_copy_name(env, name);
-  if (!grown[count]) return false;
+  return grown[count] != NULL;
+}
+/* The same of a channel; a stored weight other than 0 is noted, since it is not applied. */
+FMI_FN bool fmi_fbx_add_channel(fmi_fbx *fbx, const fmi_fbx_record *record, fmi_fbx_text name, fm_mesh *mesh) {
+  static const char *const names[1] = {"DeformPercent"};
+  double weight[1][3] = {{0, 0, 0}};
+  if (!fmi_fbx_add_blend_shape(fbx, name, mesh)) return false;
   if (!fmi_fbx_read_properties(fbx, fmi_fbx_children(record), names, 1, weight)) return false;
   if (weight[0][0] != 0.0) fmi_fbx_add_note(&fbx->notes[FMI_FBX_WEIGHT], name);
   return true;
@@ -7054,7 +7072,7 @@ FMI_FN bool fmi_fbx_add_object(fmi_fbx *fbx, const fmi_fbx_record *record, fm_me
   if (fmi_fbx_is(record->name, "AnimationStack")) {
     fmi_fbx_add_note(&fbx->animation, object.name);
   } else if (fmi_fbx_is(record->name, "Deformer")) {
-    if (fmi_fbx_is(class_name, "BlendShapeChannel")) return fmi_fbx_add_blend_shape(fbx, record, object.name, mesh);
+    if (fmi_fbx_is(class_name, "BlendShapeChannel")) return fmi_fbx_add_channel(fbx, record, object.name, mesh);
     if (fmi_fbx_is(class_name, "Skin")) fmi_fbx_add_note(&fbx->notes[FMI_FBX_SKIN], object.name);
   }
   if (!fmi_fbx_kind_of(record->name, class_name, &object.kind)) return true;
@@ -7168,11 +7186,12 @@ typedef struct fmi_fbx_matrix { double m[3][4]; } fmi_fbx_matrix; /* rows; the l
 /* What Properties70 of a model can say, and of the scene. */
 enum {
   FMI_FBX_T, FMI_FBX_R, FMI_FBX_S, FMI_FBX_PRE, FMI_FBX_POST, FMI_FBX_R_OFFSET, FMI_FBX_R_PIVOT, FMI_FBX_S_OFFSET, FMI_FBX_S_PIVOT,
-  FMI_FBX_GEOMETRIC_T, FMI_FBX_GEOMETRIC_R, FMI_FBX_GEOMETRIC_S, FMI_FBX_ORDER, FMI_FBX_R_ACTIVE, FMI_FBX_INHERIT, FMI_FBX_MODEL_COUNT
+  FMI_FBX_GEOMETRIC_T, FMI_FBX_GEOMETRIC_R, FMI_FBX_GEOMETRIC_S, FMI_FBX_ORDER, FMI_FBX_R_ACTIVE, FMI_FBX_R_LIMITS_ONLY,
+  FMI_FBX_INHERIT, FMI_FBX_MODEL_COUNT
 };
 static const char *const fmi_fbx_model_names[FMI_FBX_MODEL_COUNT] = {
   "Lcl Translation", "Lcl Rotation", "Lcl Scaling", "PreRotation", "PostRotation", "RotationOffset", "RotationPivot", "ScalingOffset",
-  "ScalingPivot", "GeometricTranslation", "GeometricRotation", "GeometricScaling", "RotationOrder", "RotationActive", "InheritType"
+  "ScalingPivot", "GeometricTranslation", "GeometricRotation", "GeometricScaling", "RotationOrder", "RotationActive", "RotationSpaceForLimitOnly", "InheritType"
 };
 typedef struct fmi_fbx_model_values { double v[FMI_FBX_MODEL_COUNT][3]; } fmi_fbx_model_values;
 
@@ -7192,6 +7211,7 @@ FMI_FN void fmi_fbx_default_scene(fmi_fbx_scene *scene) {
   memset(scene, 0, sizeof *scene);
   for (size_t i = 0; i < FMI_FBX_SCENE_COUNT; i++) scene->v[i][0] = values[i];
   for (size_t k = 0; k < 3; k++) scene->defaults.v[FMI_FBX_S][k] = scene->defaults.v[FMI_FBX_GEOMETRIC_S][k] = 1.0;
+  scene->defaults.v[FMI_FBX_R_ACTIVE][0] = 1.0; /* files with Definitions say 0 there; exporters without mean what they write */
 }
 
 /* Definitions holds the values that properties have where an object leaves them out. */
@@ -7299,7 +7319,8 @@ FMI_FN fmi_fbx_local fmi_fbx_make_local(const fmi_fbx_model_values *values) {
   const double(*v)[3] = values->v;
   fmi_fbx_local local;
   double rest[3], turned[3], order = v[FMI_FBX_ORDER][0], inherit = v[FMI_FBX_INHERIT][0];
-  if (v[FMI_FBX_R_ACTIVE][0] != 0.0) { /* otherwise the order and both further rotations sleep */
+  bool active = v[FMI_FBX_R_ACTIVE][0] != 0.0 && v[FMI_FBX_R_LIMITS_ONLY][0] == 0.0;
+  if (active) { /* otherwise the order and both further rotations sleep */
     fmi_fbx_matrix pre = fmi_fbx_rotation(v[FMI_FBX_PRE], 0), post = fmi_fbx_rotation(v[FMI_FBX_POST], 0);
     post = fmi_fbx_transposed(&post);
     local.rotation = fmi_fbx_rotation(v[FMI_FBX_R], order >= 1.0 && order <= 5.0 ? (int)order : 0); /* 6, spheric: as XYZ */
@@ -7420,8 +7441,25 @@ FMI_FN bool fmi_fbx_read_layer(fmi_fbx *fbx, const fmi_fbx_record *record, const
   return true;
 }
 
-FMI_FN bool fmi_fbx_read_shape(fmi_fbx *fbx, uint32_t object, fmi_fbx_shape *shape) {
+/* Up to 7.1 a mesh holds its blend shapes itself, and their weights are numbers among its properties. */
+FMI_FN void fmi_fbx_read_old_weights(fmi_fbx *fbx, const fmi_fbx_record *properties, fmi_fbx_note *note) {
+  fmi_fbx_level level = fmi_fbx_children(properties);
+  fmi_fbx_record record;
+  while (fmi_fbx_next(fbx, &level, &record)) {
+    fmi_fbx_values list = fmi_fbx_values_of(&record);
+    fmi_fbx_value value;
+    fmi_fbx_text name = fmi_fbx_next_text(fbx, &list);
+    if (!fmi_fbx_is(fmi_fbx_next_text(fbx, &list), "Number")) continue;
+    for (int skip = 0; skip < 2; skip++) fmi_fbx_next_value(fbx, &list, &value); /* its label, its flags */
+    if (fmi_fbx_next_value(fbx, &list, &value) && fmi_fbx_is_scalar(&value) && fmi_fbx_real(value.type, value.bytes) != 0.0)
+      fmi_fbx_add_note(note, name);
+  }
+}
+
+FMI_FN bool fmi_fbx_read_shape(fmi_fbx *fbx, uint32_t object, fmi_fbx_shape *shape, fm_mesh *mesh) {
   fmi_fbx_object *geometry = &fbx->objects[object];
+  fmi_fbx_note weights = {0, {"", 0}};
+  bool shapes_inside = false;
   fmi_fbx_level level = fmi_fbx_object_level(geometry);
   fmi_fbx_record record;
   int64_t smoothness = 0, levels = 0;
@@ -7440,9 +7478,17 @@ FMI_FN bool fmi_fbx_read_shape(fmi_fbx *fbx, uint32_t object, fmi_fbx_shape *sha
     else if (fmi_fbx_is(record.name, "PreviewDivisionLevels") || fmi_fbx_is(record.name, "RenderDivisionLevels")) {
       int64_t n = fmi_fbx_record_whole(fbx, &record);
       if (n > levels) levels = n;
-    }
+    } else if (fmi_fbx_is(record.name, "Shape")) {
+      shapes_inside = true;
+      if (!fmi_fbx_add_blend_shape(fbx, fmi_fbx_bare_name(fmi_fbx_record_text(fbx, &record)), mesh)) return false;
+    } else if (fmi_fbx_is(record.name, "Properties70")) fmi_fbx_read_old_weights(fbx, &record, &weights);
   }
   if (fbx->env->error->status != FM_OK) return false;
+  if (shapes_inside && weights.count > 0) {
+    fmi_fbx_note *note = &fbx->notes[FMI_FBX_WEIGHT];
+    if (note->count == 0) note->first = weights.first;
+    note->count += weights.count;
+  }
   shape->subdivided = smoothness > 0 && levels > 0;
   if (shape->vertices.count % 3)
     return fmi_fbx_damaged(fbx, shape->vertices.start, "mesh %s has %zu coordinates, which are not whole vertices",
@@ -7657,7 +7703,7 @@ FMI_FN bool fmi_fbx_find_shapes(fmi_fbx_head *head) {
   for (size_t i = 0; i < fbx->object_count; i++) {
     if (fbx->objects[i].kind != FMI_FBX_GEOMETRY) continue;
     fbx->objects[i].slot = (uint32_t)head->shape_count;
-    if (!fmi_fbx_read_shape(fbx, (uint32_t)i, &head->shapes[head->shape_count++])) return false;
+    if (!fmi_fbx_read_shape(fbx, (uint32_t)i, &head->shapes[head->shape_count++], head->mesh)) return false;
   }
   if (!fmi_fbx_find_instances(head)) return false;
   fmi_fbx_name_shapes(head);
@@ -7675,7 +7721,7 @@ FMI_FN bool fmi_fbx_make_room(fmi_fbx_head *head) {
     corners = fmi_add_size(corners, fmi_mul_size(shape->corners.count, shape->instance_count));
     uvs = fmi_add_size(uvs, shape->uvs.there ? shape->uvs.data.count / 2 : 0);
     if (vertices > most || corners > 8 * most || uvs > 8 * most || shape->vertices.count / 3 > most || shape->corners.count > 8 * most)
-      return fmi_fail(env, FM_ERROR_LIMIT, "has more than %zu vertices, or more than 8 times as many corners or UVs (fm_limits.vertices)",
+      return fmi_fail(env, FM_ERROR_LIMIT, "has more than %zu vertices, or 8 times as many corners or UVs; make the mesh smaller, or raise fm_limits.vertices",
                       most);
   }
   mesh->positions = (float *)fmi_alloc(env, &env->keep, vertices, 3 * sizeof(float));
@@ -8015,7 +8061,14 @@ FMI_FN bool fmi_fbx_add_textures(fmi_fbx_head *head) {
 /* "Kaydara FBX Binary  \0\x1A\0", then the version. */
 enum { FMI_FBX_HEADER = 27 };
 FMI_FN bool fmi_fbx_read_header(fmi_fbx *fbx) {
+  static const char magic[] = "Kaydara FBX Binary  \0\x1A";
   if (fbx->size < FMI_FBX_HEADER) return fmi_fbx_damaged(fbx, fbx->size, "the header is incomplete");
+  for (size_t i = 0; i < sizeof magic - 1; i++)
+    if (fbx->data[i] != (uint8_t)magic[i])
+      return fmi_fbx_damaged(fbx, i, "the header is not that of an FBX file any more, as after copying it as text");
+  if (fbx->data[22] == 1)
+    return fmi_fail(fbx->env, FM_ERROR_UNSUPPORTED, "is FBX version %u in big-endian byte order, which is not read; export it as FBX "
+                    "7.4 binary (\"FBX 2014\") or newer, or as OBJ", (unsigned)fmi_be32(fbx->data + 23));
   uint32_t version = fmi_le32(fbx->data + 23);
   if (version < 7000 || version > 7999)
     return fmi_fail(fbx->env, FM_ERROR_UNSUPPORTED,
@@ -8120,17 +8173,31 @@ FMI_FN const char *fmi_foreign_model(const uint8_t *data, size_t size) {
   return NULL;
 }
 
+/* An ASCII FBX. Its version stands near its beginning, as in "FBXVersion: 7400". */
+FMI_FN bool fmi_refuse_ascii_fbx(fmi_env *env, const uint8_t *data, size_t size, const char *advice) {
+  static const char word[] = "FBXVersion:";
+  size_t length = sizeof word - 1, end = fmi_min_size(size, 4096), at = 0;
+  unsigned version = 0;
+  while (at + length <= end && memcmp(data + at, word, length) != 0) at++;
+  for (at += length; at < end && data[at] == ' '; at++) {}
+  for (; at < end && data[at] >= '0' && data[at] <= '9' && version < 10000; at++) version = 10 * version + (unsigned)(data[at] - '0');
+  if (version == 0) return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is an ASCII FBX, which is not read; %s", advice);
+  return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is an ASCII FBX (version %u), which is not read; %s", version, advice);
+}
+
 /* Why a file is not read as a head. */
 FMI_FN bool fmi_refuse_mesh(fmi_env *env, const uint8_t *data, size_t size, fm_format format) {
   static const char advice[] = "export it as FBX binary (7.4, \"FBX 2014\", or newer) or as OBJ";
   const fmi_signature *picture = fmi_find_signature(data, size);
   const char *foreign = picture ? NULL : fmi_foreign_model(data, size);
   if (size == 0) return fmi_fail(env, FM_ERROR_FORMAT, "is empty; copy or export it again");
-  if (format == FM_FORMAT_FBX_ASCII) return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is an ASCII FBX, which is not read; %s", advice);
+  if (format == FM_FORMAT_FBX_ASCII) return fmi_refuse_ascii_fbx(env, data, size, advice);
   if (format == FM_FORMAT_FBX || format == FM_FORMAT_OBJ)
-    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is an %s, and this build was made without them (FACEMORPH_NO_%s)",
+    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is an %s, and this build was made without them (FACEMORPH_NO_%s); export it as the other of FBX and OBJ",
                     format == FM_FORMAT_OBJ ? "OBJ" : "FBX", format == FM_FORMAT_OBJ ? "OBJ" : "FBX");
   if (foreign) return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is %s file, which is not read; %s", foreign, advice);
+  if (size >= 2 && ((data[0] == 0xFF && data[1] == 0xFE) || (data[0] == 0xFE && data[1] == 0xFF)))
+    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is UTF-16 text, which is not read; save it as UTF-8 or plain ASCII");
   if (picture || format != FM_FORMAT_UNKNOWN)
     return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a %s picture and not a 3D model; give the head's FBX or OBJ file",
                     picture ? picture->name : format == FM_FORMAT_BMP ? "BMP" : "TGA");
@@ -8167,7 +8234,7 @@ FMI_FN bool fmi_read_source(fmi_env *env, const fmi_source *source, uint8_t **re
     *data = *read;
     return ok;
   }
-  return *data || *size == 0 || fmi_fail(env, FM_ERROR_ARGUMENT, "data is NULL");
+  return *data || *size == 0 || fmi_fail(env, FM_ERROR_ARGUMENT, "data is NULL, but size is not 0");
 }
 
 /* Reads a mesh into env->keep and makes it the owner of all that is there. NULL: recorded. */
@@ -8222,7 +8289,7 @@ FM_API fm_mesh *fm_load_mesh(const char *path, const fm_load_desc *desc, fm_erro
   memset(&source, 0, sizeof source);
   source.path = path;
   if (path) return fmi_load_source(&source, desc, error);
-  fm_set_error(error, FM_ERROR_ARGUMENT, "path is NULL");
+  fm_set_error(error, FM_ERROR_ARGUMENT, "path is NULL; give the path of a file");
   return NULL;
 }
 
@@ -8239,7 +8306,7 @@ FM_API fm_mesh *fm_load_mesh_stream(const fm_stream *stream, const fm_load_desc 
   memset(&source, 0, sizeof source);
   source.stream = stream;
   if (stream) return fmi_load_source(&source, desc, error);
-  fm_set_error(error, FM_ERROR_ARGUMENT, "stream is NULL");
+  fm_set_error(error, FM_ERROR_ARGUMENT, "stream is NULL; give a stream to read from");
   return NULL;
 }
 
@@ -8961,7 +9028,7 @@ FMI_FN bool fmi_prepare_scene(fmi_env *env, fmi_software *s, const fm_scene *sce
     s->heads[h] = scene->heads[h];
     if (!fmi_is_prepared(s->heads[h])) return fmi_fail(env, FM_ERROR_ARGUMENT, "head %zu has no triangles yet; call fm_prepare_mesh first", h);
     fm_topology_report report;
-    if (h > 0 && !fm_check_topology(s->heads[0], s->heads[h], &report)) return fmi_fail(env, FM_ERROR_TOPOLOGY, "head %zu: %s", h, report.message);
+    if (h > 0 && !fm_check_topology(s->heads[0], s->heads[h], &report)) return fmi_fail(env, FM_ERROR_TOPOLOGY, "head %zu (B) does not fit head 0 (A): %s; both must come from one mesh, exported with the same settings", h, report.message);
     s->textured = s->textured && fmi_has_texture(s->heads[h]);
     s->uv_class[h] = h;
     for (size_t g = 0; g < h && s->uv_class[h] == h; g++)
@@ -8970,7 +9037,7 @@ FMI_FN bool fmi_prepare_scene(fmi_env *env, fmi_software *s, const fm_scene *sce
   const fm_mesh *mesh = s->heads[0];
   s->ignore_alpha = scene->ignore_alpha;
   s->triangle_count = fmi_triangle_count(mesh);
-  if (s->triangle_count >= FM_NONE) return fmi_fail(env, FM_ERROR_LIMIT, "%zu triangles are more than the rasterizer numbers", s->triangle_count);
+  if (s->triangle_count >= FM_NONE) return fmi_fail(env, FM_ERROR_LIMIT, "%zu triangles are more than the rasterizer can count; make the mesh smaller", s->triangle_count);
   s->corners = (uint32_t *)fmi_alloc(env, &env->keep, s->triangle_count, 3 * sizeof *s->corners);
   s->vertices = (uint32_t *)fmi_alloc(env, &env->keep, s->triangle_count, 3 * sizeof *s->vertices);
   s->surface_of = (uint32_t *)fmi_alloc(env, &env->keep, s->triangle_count, sizeof *s->surface_of);
@@ -9029,10 +9096,10 @@ FMI_FN void fmi_place_vertices(fmi_lane *lane, const fmi_software *s, const fmi_
       q[k] = r[0] * x + r[1] * y + r[2] * z;
       n[k] = r[0] * nx + r[1] * ny + r[2] * nz;
     }
-    float depth = view->distance - q[2], near = view->orthographic ? 1.0f : 1.0f / depth;
-    float sx = view->middle[0] + view->zoom * (q[0] * near), sy = view->middle[1] - view->zoom * (q[1] * near);
+    float depth = view->distance - q[2], inverse = view->orthographic ? 1.0f : 1.0f / depth;
+    float sx = view->middle[0] + view->zoom * (q[0] * inverse), sy = view->middle[1] - view->zoom * (q[1] * inverse);
     bool inside = (view->orthographic || depth >= fmi_near_depth) && fabsf(sx) < fmi_grid_reach && fabsf(sy) < fmi_grid_reach;
-    lane->nearness[v] = view->orthographic ? q[2] : near;
+    lane->nearness[v] = view->orthographic ? q[2] : inverse;
     lane->grid[2 * v] = inside ? (int32_t)floorf(sx * (float)FMI_SUBPIXELS + 0.5f) : FMI_OFF_GRID;
     lane->grid[2 * v + 1] = inside ? (int32_t)floorf(sy * (float)FMI_SUBPIXELS + 0.5f) : 0;
   }
@@ -9402,10 +9469,10 @@ FMI_FN void fmi_fill_clipped(const fmi_drawing *d, uint32_t triangle) {
   float nearness[MOST];
   for (int i = 0; i < count; i++) {
     const double *p = buffer[at][i];
-    double near = view->orthographic ? 1.0 : 1.0 / (view->distance - p[2]);
-    x[i] = (int32_t)floor((view->middle[0] + view->zoom * p[0] * near) * (double)FMI_SUBPIXELS + 0.5);
-    y[i] = (int32_t)floor((view->middle[1] - view->zoom * p[1] * near) * (double)FMI_SUBPIXELS + 0.5);
-    nearness[i] = (float)(view->orthographic ? p[2] : near);
+    double inverse = view->orthographic ? 1.0 : 1.0 / (view->distance - p[2]);
+    x[i] = (int32_t)floor((view->middle[0] + view->zoom * p[0] * inverse) * (double)FMI_SUBPIXELS + 0.5);
+    y[i] = (int32_t)floor((view->middle[1] - view->zoom * p[1] * inverse) * (double)FMI_SUBPIXELS + 0.5);
+    nearness[i] = (float)(view->orthographic ? p[2] : inverse);
   }
   for (int i = 1; i + 1 < count; i++) {
     int32_t tx[3], ty[3];
@@ -9584,7 +9651,7 @@ FMI_FN bool fmi_is_usable_camera(const fm_camera *c) {
 
 FMI_FN bool fmi_software_submit(void *user, int lane_index, const fm_frame *frame, fm_error *error) {
   fmi_software *s = (fmi_software *)user;
-  if (lane_index < 0 || lane_index >= s->lane_count) return fm_set_error(error, FM_ERROR_ARGUMENT, "submit: there is no such lane");
+  if (lane_index < 0 || lane_index >= s->lane_count) return fm_set_error(error, FM_ERROR_ARGUMENT, "submit: there is no lane of that number; begin returned how many there are");
   fmi_lane *lane = &s->lanes[lane_index];
   if (lane->busy) return fm_set_error(error, FM_ERROR_ARGUMENT, "submit: the lane still holds a frame; collect it first");
   if (!frame->shape_weights) return fm_set_error(error, FM_ERROR_ARGUMENT, "submit: the frame has no shape_weights");
@@ -9679,7 +9746,7 @@ FMI_FN void fmi_round_draw(void *data, size_t slot, int worker) {
   if (r->submit(r->user, worker, &round->frames[slot], &round->errors[slot]) && r->collect(r->user, worker, &round->images[slot], &round->errors[slot]))
     fmi_round_prepare(data, slot, worker);
   else if (round->errors[slot].status == FM_OK)
-    fm_set_error(&round->errors[slot], FM_ERROR_RENDERER, "the renderer failed without a word");
+    fm_set_error(&round->errors[slot], FM_ERROR_RENDERER, "the renderer failed without a word; its submit and collect must say why through fm_set_error");
 }
 /* The same for a renderer whose calls must come from one thread: as many frames as it has lanes are under way together. */
 FMI_FN void fmi_round_draw_in_lanes(const fmi_env *env, fmi_round *round, int lanes) {
@@ -9692,7 +9759,7 @@ FMI_FN void fmi_round_draw_in_lanes(const fmi_env *env, fmi_round *round, int la
         int lane = (int)(slot - base);
         if (error->status != FM_OK) continue;
         bool ok = pass == 0 ? r->submit(r->user, lane, &round->frames[slot], error) : r->collect(r->user, lane, &round->images[slot], error);
-        if (!ok && error->status == FM_OK) fm_set_error(error, FM_ERROR_RENDERER, "the renderer failed without a word");
+        if (!ok && error->status == FM_OK) fm_set_error(error, FM_ERROR_RENDERER, "the renderer failed without a word; its submit and collect must say why through fm_set_error");
       }
   }
   fmi_run_jobs(env, fmi_round_prepare, round, round->count);
@@ -9783,7 +9850,7 @@ FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_fra
     if (lanes > 0) {
       fmi_render_frames(&env, renderer, frames, frame_count, sink, lanes);
       renderer->end(renderer->user);
-    } else if (env.error->status == FM_OK) fmi_fail(&env, FM_ERROR_RENDERER, "the renderer \"%s\" could not begin", renderer->name ? renderer->name : "");
+    } else if (env.error->status == FM_OK) fmi_fail(&env, FM_ERROR_RENDERER, "the renderer \"%s\" could not begin; its begin must say why through fm_set_error", renderer->name ? renderer->name : "");
   }
   return fmi_end(&env);
 }
@@ -9967,8 +10034,8 @@ FM_API bool fm_write_png(const fm_sink *sink, const fm_image *image, const fm_pn
   size_t size = 0;
   fmi_begin(&env, desc ? desc->common : NULL, error, NULL);
   uint8_t *data = fmi_png_make(&env, image, desc, &size);
-  if (data && (!sink || !sink->write)) fmi_fail(&env, FM_ERROR_ARGUMENT, "a PNG needs a sink that takes it");
-  else if (data && !sink->write(sink->user, data, size)) fmi_fail(&env, FM_ERROR_WRITE, "the sink did not take the PNG's %zu bytes", size);
+  if (data && (!sink || !sink->write)) fmi_fail(&env, FM_ERROR_ARGUMENT, "a PNG needs a sink with a write function");
+  else if (data && !sink->write(sink->user, data, size)) fmi_fail(&env, FM_ERROR_WRITE, "the sink did not take the PNG's %zu bytes: its write returned false", size);
   return fmi_end(&env);
 }
 
@@ -10124,7 +10191,7 @@ FMI_FN bool fmi_check_heads(fmi_session *s) {
               mesh->metres_per_unit > 0.0 ? "metres" : "units of its file");
   }
   if (textured > 0 && textured < s->head_count)
-    fmi_log(s, FM_LOG_WARNING, "only %zu of %zu heads have a texture: the morph shows shape alone, in grey", textured, s->head_count);
+    fmi_log(s, FM_LOG_WARNING, "only %zu of %zu heads have a texture: the morph shows shape alone, in grey; give each head its texture to see these as well", textured, s->head_count);
   return true;
 }
 
@@ -10205,10 +10272,10 @@ FMI_FN bool fmi_count_frames(fmi_session *s) {
   size_t longest = fmi_max_size(d->weight_count, fmi_max_size(d->shape_weight_count, d->texture_weight_count));
   if (d->frames != 0 && (d->frames < 2 || d->frames > 1001)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "frames must be 2 to 1001, not %d", d->frames);
   if (d->weight_rows) {
-    if (longest) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "weight_rows and lists of weights exclude each other");
+    if (longest) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "weight_rows and lists of weights exclude each other; give one of them");
     s->frame_count = d->weight_row_count;
     s->indexed = true;
-    return s->frame_count > 0 || fmi_fail(s->env, FM_ERROR_ARGUMENT, "weight_rows without rows");
+    return s->frame_count > 0 || fmi_fail(s->env, FM_ERROR_ARGUMENT, "weight_rows is given, but weight_row_count is 0");
   }
   if (s->head_count != 2) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "%zu heads need weight_rows; steps and lists of weights are for two", s->head_count);
   s->indexed = longest > 0;
@@ -10483,7 +10550,7 @@ FMI_FN bool fmi_make_result_folder(fmi_session *s) {
     for (size_t h = 0; h < s->head_count; h++)
       if (!fmi_name_suffix(s, h, suffix) || !fmi_text_add(&path, "%c%s%s", h ? '_' : '/', s->names[h], strchr(s->names[h], '~') ? "" : suffix)) return false;
     made = fmi_make_folder(env, path.data);
-    if (made == 0) return fmi_fail(env, FM_ERROR_EXISTS, "%s: this run already holds a result for these heads", path.data);
+    if (made == 0) return fmi_fail(env, FM_ERROR_EXISTS, "%s: this run already holds a result for these heads; give the run another name", path.data);
   }
   if (made < 0) return false;
   s->folder = path.data;

@@ -1,149 +1,5 @@
 /* FBX: small files are made here, record by record, with answers that follow from the format's definition by hand. */
-#include "test.h"
-
-/* ---- making FBX files ---- */
-
-typedef struct maker {
-  unsigned char bytes[1 << 17];
-  size_t size;
-  int version, encoding; /* of arrays: 0 raw, 1 a zlib stream of stored blocks */
-  struct { size_t start, properties; unsigned count; bool closed; } open[32];
-  int depth;
-} maker;
-
-static maker m; /* the file under way */
-
-static void put(const void *bytes, size_t size) {
-  if (size > sizeof m.bytes - m.size) { printf("test_fbx: the file under way is too large\n"); exit(1); }
-  memcpy(m.bytes + m.size, bytes, size);
-  m.size += size;
-}
-static void set_number(size_t at, unsigned long long value, int bytes) {
-  for (int i = 0; i < bytes; i++) m.bytes[at + (size_t)i] = (unsigned char)(value >> (8 * i));
-}
-static void put_number(unsigned long long value, int bytes) {
-  unsigned char none[8] = {0};
-  put(none, (size_t)bytes);
-  set_number(m.size - (size_t)bytes, value, bytes);
-}
-static int width(void) { return m.version >= 7500 ? 8 : 4; }
-static void put_terminator(void) { put_number(0, 8); put_number(0, width() == 8 ? 8 : 4); put_number(0, width() == 8 ? 8 : 0); put_number(0, 1); }
-
-static void start(int version, int encoding) {
-  m.size = 0;
-  m.depth = 0;
-  m.version = version;
-  m.encoding = encoding;
-  put("Kaydara FBX Binary  \0\x1A\0", 23);
-  put_number((unsigned)version, 4);
-}
-/* The values of the innermost record are complete. */
-static void close_values(void) {
-  if (m.depth == 0 || m.open[m.depth - 1].closed) return;
-  size_t header = m.open[m.depth - 1].start, length = m.size - m.open[m.depth - 1].properties;
-  set_number(header + (size_t)width(), m.open[m.depth - 1].count, width());
-  set_number(header + 2 * (size_t)width(), length, width());
-  m.open[m.depth - 1].closed = true;
-}
-static void begin(const char *name) {
-  close_values();
-  m.open[m.depth].start = m.size;
-  for (int i = 0; i < 3; i++) put_number(0, width());
-  put_number(strlen(name), 1);
-  put(name, strlen(name));
-  m.open[m.depth].properties = m.size;
-  m.open[m.depth].count = 0;
-  m.open[m.depth].closed = false;
-  m.depth++;
-}
-static void end(void) {
-  bool nested = m.open[m.depth - 1].closed;
-  close_values();
-  if (nested) put_terminator();
-  m.depth--;
-  set_number(m.open[m.depth].start, m.size, width());
-}
-static void type(char c) { put(&c, 1); m.open[m.depth - 1].count++; }
-static void whole(long long v) { type('L'); put_number((unsigned long long)v, 8); }
-static void small(int v) { type('I'); put_number((unsigned)v, 4); }
-static void real(double v) { type('D'); put(&v, 8); }
-static void blob(char kind, const void *bytes, size_t size) { type(kind); put_number(size, 4); put(bytes, size); }
-static void text(const char *s) { blob('S', s, strlen(s)); }
-
-/* An array of any element type from doubles. */
-static void array(char kind, const double *values, size_t count) {
-  static unsigned char raw[1 << 15];
-  size_t size = 0;
-  for (size_t i = 0; i < count; i++) {
-    float f = (float)values[i];
-    long long n = kind == 'd' || kind == 'f' ? 0 : (long long)values[i];
-    int bytes = kind == 'd' || kind == 'l' ? 8 : kind == 'f' || kind == 'i' ? 4 : kind == 'y' ? 2 : 1;
-    for (int k = 0; k < bytes; k++) raw[size + (size_t)k] = (unsigned char)((unsigned long long)n >> (8 * k));
-    if (kind == 'd') memcpy(raw + size, &values[i], 8);
-    if (kind == 'f') memcpy(raw + size, &f, 4);
-    size += (size_t)bytes;
-  }
-  type(kind);
-  put_number(count, 4);
-  put_number((unsigned)m.encoding, 4);
-  if (m.encoding == 0) {
-    put_number(size, 4);
-    put(raw, size);
-  } else { /* RFC 1950 and 1951: header, one stored block, Adler-32 */
-    unsigned a = 1, b = 0;
-    for (size_t i = 0; i < size; i++) { a = (a + raw[i]) % 65521; b = (b + a) % 65521; }
-    put_number(size + 11, 4);
-    put("\x78\x01\x01", 3);
-    put_number(size, 2);
-    put_number(size ^ 0xFFFF, 2);
-    put(raw, size);
-    for (int shift = 24; shift >= 0; shift -= 8) put_number((b << 16 | a) >> shift & 255, 1);
-  }
-}
-static void record_array(const char *name, char kind, const double *values, size_t count) { begin(name); array(kind, values, count); end(); }
-static void record_text(const char *name, const char *s) { begin(name); text(s); end(); }
-static void record_small(const char *name, int v) { begin(name); small(v); end(); }
-
-static void property(const char *name, const char *kind) { begin("P"); text(name); text(kind); text(""); text("A"); }
-static void property3(const char *name, double x, double y, double z) { property(name, "Vector3D"); real(x); real(y); real(z); end(); }
-static void property1(const char *name, int v) { property(name, "int"); small(v); end(); }
-
-static void object(const char *record, long long id, const char *name, const char *class_name) {
-  char full[100];
-  int length = snprintf(full, sizeof full, "%s", name);
-  memcpy(full + length, "\0\1x", 3);
-  begin(record);
-  whole(id);
-  blob('S', full, (size_t)length + 3);
-  text(class_name);
-}
-static void connect(long long child, long long parent) { begin("C"); text("OO"); whole(child); whole(parent); end(); }
-static void connect_to(long long child, long long parent, const char *name) { begin("C"); text("OP"); whole(child); whole(parent); text(name); end(); }
-
-static void scene(int up, int up_sign, int front, int front_sign, int right, int right_sign, double unit) {
-  begin("GlobalSettings");
-  begin("Properties70");
-  property1("UpAxis", up); property1("UpAxisSign", up_sign); property1("FrontAxis", front); property1("FrontAxisSign", front_sign);
-  property1("CoordAxis", right); property1("CoordAxisSign", right_sign);
-  property("UnitScaleFactor", "double"); real(unit); end();
-  end();
-  end();
-}
-static void metres(void) { scene(1, 1, 2, 1, 0, 1, 100.0); }
-
-/* A quad and a triangle over 5 vertices; (2, 3, 5) makes their coordinates telling. */
-static const double five[15] = {0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 0, 2, 3, 5};
-static const double seven[7] = {0, 1, 2, -4, 1, 4, -3};
-static void geometry_begin(long long id, const char *name) {
-  object("Geometry", id, name, "Mesh");
-  record_array("Vertices", 'd', five, 15);
-  record_array("PolygonVertexIndex", 'i', seven, 7);
-}
-static void geometry(long long id, const char *name) { geometry_begin(id, name); end(); }
-static void model_begin(long long id, const char *name) { object("Model", id, name, "Mesh"); begin("Properties70"); }
-static void model_end(void) { end(); end(); }
-static void model(long long id, const char *name) { model_begin(id, name); model_end(); }
-static void finish(void) { put_terminator(); }
+#include "fbx_builder.h"
 
 static fm_error error;
 static fm_mesh *load(void) {
@@ -452,12 +308,21 @@ static void test_pre_and_post(void) {
   LOAD(all);
   CHECK_POINT(all, 4, -3, 2, 5); /* (2,3,5) -> (2,5,-3) -> (-5,2,-3) -> (-3,2,5) */
   fm_free_mesh(all);
-  transformed_begin(); /* asleep: order, pre and post do not count */
-  property3("PreRotation", 0, 90, 0); property3("PostRotation", 90, 0, 0); property1("RotationOrder", 5); property3("Lcl Rotation", 90, 90, 0);
+  for (int limits_only = 0; limits_only < 2; limits_only++) { /* asleep: order, pre and post do not count */
+    transformed_begin();
+    property1("RotationActive", limits_only); property1("RotationSpaceForLimitOnly", limits_only);
+    property3("PreRotation", 0, 90, 0); property3("PostRotation", 90, 0, 0); property1("RotationOrder", 5); property3("Lcl Rotation", 90, 90, 0);
+    transformed_end();
+    LOAD(asleep);
+    CHECK_POINT(asleep, 4, 3, -5, -2); /* X: (2,-5,3), Y: (3,-5,-2) */
+    fm_free_mesh(asleep);
+  }
+  transformed_begin(); /* an exporter that knows neither switch nor templates means what it writes */
+  property3("PreRotation", 0, 0, 90);
   transformed_end();
-  LOAD(asleep);
-  CHECK_POINT(asleep, 4, 3, -5, -2); /* X: (2,-5,3), Y: (3,-5,-2) */
-  fm_free_mesh(asleep);
+  LOAD(silent);
+  CHECK_POINT(silent, 4, -3, 2, 5);
+  fm_free_mesh(silent);
 }
 static void test_pivots(void) {
   transformed_begin();
@@ -755,6 +620,36 @@ static void test_warnings(void) {
   CHECK(has_warning(mesh, "mesh shape is meant to be subdivided"));
   fm_free_mesh(mesh);
 }
+/* Up to 7.1 blend shapes lie in the mesh, and their weights are its properties. */
+static void test_old_blend_shapes(void) {
+  start(7100, 0);
+  metres();
+  begin("Objects");
+  object("Geometry", 1, "shape", "Mesh");
+  begin("Properties70");
+  property("Color", "ColorRGB"); real(1); real(1); real(1); end();
+  property("Smile", "Number"); real(0); end();
+  property("Blink", "Number"); real(100); end();
+  end();
+  record_array("Vertices", 'd', five, 15);
+  record_array("PolygonVertexIndex", 'i', seven, 7);
+  record_text("Shape", "Smile");
+  record_text("Shape", "Blink");
+  end();
+  model(2, "object");
+  end();
+  begin("Connections"); connect(1, 2); end();
+  finish();
+  LOAD(mesh);
+  CHECK_INT(mesh->blend_shape_count, 2);
+  if (mesh->blend_shape_count == 2) {
+    CHECK_TEXT(mesh->blend_shapes[0], "Smile");
+    CHECK_TEXT(mesh->blend_shapes[1], "Blink");
+  }
+  CHECK_INT(mesh->warning_count, 1);
+  CHECK(has_warning(mesh, "blend shape Blink is stored with a weight other than 0"));
+  fm_free_mesh(mesh);
+}
 static void test_names(void) {
   start(7400, 0);
   metres();
@@ -784,7 +679,15 @@ static void test_versions(void) {
   }
   m.size = 0;
   put("; FBX 7.5.0 project file\nFBXHeaderExtension:  {\n", 48);
-  CHECK_REFUSED(FM_ERROR_UNSUPPORTED, "ASCII FBX");
+  CHECK_REFUSED(FM_ERROR_UNSUPPORTED, "is an ASCII FBX, which");
+  put("  FBXHeaderVersion: 1003\n  FBXVersion: 7500\n", 44);
+  CHECK_REFUSED(FM_ERROR_UNSUPPORTED, "ASCII FBX (version 7500)");
+  simple(7400, 0);
+  memcpy(m.bytes + 22, "\1\0\0\x1C\xE8", 5);
+  CHECK_REFUSED(FM_ERROR_UNSUPPORTED, "version 7400 in big-endian byte order");
+  simple(7400, 0);
+  m.bytes[20] = ' '; /* what is left of a 0 in a text editor */
+  CHECK_REFUSED(FM_ERROR_FORMAT, "the header is not that of an FBX file any more");
 }
 /* The file's one mesh with other arrays. */
 static void with_arrays(const double *vertices, size_t vertex_count, const double *corners, size_t corner_count) {
@@ -1157,6 +1060,7 @@ TEST_MAIN(
   {"texture properties", test_texture_properties},
   {"layered textures and opacity", test_layered_and_opacity},
   {"what is named and not applied", test_warnings},
+  {"blend shapes of old files", test_old_blend_shapes},
   {"names", test_names},
   {"versions", test_versions},
   {"damaged arrays", test_damaged_arrays},

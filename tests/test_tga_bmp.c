@@ -289,6 +289,30 @@ static void test_bmp_steps(void) {
   free(data);
 }
 
+/* RLE8 of 3 x 2 pixels whose rows are coded with the byte that fills them up to 4: a run, then plain pixels. */
+static void test_bmp_filled_runs(void) {
+  static const char hex[] =
+    "424d4e0000000000000046000000280000000300000002000000010008000100000000000000000000000000000004000000" "00000000"
+    "00000000" "0000ff00" "00ff0000" "ff000000"
+    "0401" "0000" "000402030103" "0001";
+  static const uint8_t want[18] = {0, 255, 0, 0, 0, 255, 255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0};
+  size_t size;
+  fm_image image;
+  fm_error error;
+  unsigned char *data = bytes_of(hex, &size);
+  CHECK(fm_load_image(&image, data, size, NULL, &error));
+  CHECK_TEXT(error.message, "");
+  fm_free_image(&image);
+  data[70] = 5; /* a run of 5 is too long for a row of 4 bytes */
+  CHECK(!fm_load_image(&image, data, size, NULL, &error));
+  CHECK(strstr(error.message, "leaves its row") != NULL);
+  data[70] = 4;
+  CHECK(fm_load_image(&image, data, size, NULL, &error));
+  CHECK(image.pixels && memcmp(image.pixels, want, 18) == 0);
+  fm_free_image(&image);
+  free(data);
+}
+
 /* A sample with one byte changed is refused with this status and these words. */
 static void check_refused(const char *what, size_t offset, int byte, fm_status status, const char *words) {
   size_t i = 0, size;
@@ -327,4 +351,5 @@ static void test_scale(void) {
 }
 
 TEST_MAIN({"pixels of every kind", test_pixels}, {"every length", test_every_length}, {"mutations", test_mutations},
-          {"BMP: steps and plain pixels", test_bmp_steps}, {"refusals", test_refusals}, {"scaling", test_scale})
+          {"BMP: steps and plain pixels", test_bmp_steps}, {"BMP: runs that fill rows", test_bmp_filled_runs},
+          {"refusals", test_refusals}, {"scaling", test_scale})
