@@ -28,7 +28,8 @@
      FACEMORPH_IMPLEMENTATION   compiles the implementation here; elsewhere only declarations
      FACEMORPH_STATIC *         every function static: several private copies can live in one program
      FACEMORPH_NO_STDIO         no stdio: paths work through fm_common.files only
-     FACEMORPH_NO_THREADS       no threads of its own: your fm_jobs, or the caller's thread
+     FACEMORPH_NO_THREADS       no threads of its own: your fm_jobs, or the caller's thread (so on Windows for now)
+     FACEMORPH_NO_SIMD          plain C alone; the same bytes, slower
      FACEMORPH_NO_FBX, FACEMORPH_NO_OBJ, FACEMORPH_NO_PNG (reading), FACEMORPH_NO_JPEG, FACEMORPH_NO_RENDER,
      FACEMORPH_NO_WRITERS, FACEMORPH_NO_SESSION
                                 leave a part out; what needs it goes too; files of a format left out are refused by name
@@ -75,14 +76,15 @@
 /* Rises whenever a pixel or a number of the defaults changes; stands in records and in each PNG's text. */
 #define FM_PICTURE_VERSION 1
 
-#ifdef FACEMORPH_STATIC
-#if defined(__GNUC__) || defined(__clang__)
+/* How public functions are declared; define it before to export them from a library. */
+#ifndef FM_API
+#if defined(FACEMORPH_STATIC) && (defined(__GNUC__) || defined(__clang__))
 #define FM_API static __attribute__((unused))
-#else
+#elif defined(FACEMORPH_STATIC)
 #define FM_API static
-#endif
 #else
 #define FM_API extern
+#endif
 #endif
 
 #if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
@@ -128,9 +130,9 @@ typedef enum fm_status {
 /* What went wrong. Plain data: nothing to free. message is one line that names the file, the place and the way out. After
    a success status is FM_OK and message empty. */
 typedef struct fm_error {
-  fm_status status;
-  int line;             /* 1-based line of a text file, 0 if none */
   uint64_t offset;      /* byte offset in a binary file, FM_NO_OFFSET if none */
+  int line;             /* 1-based line of a text file, 0 if none */
+  fm_status status;
   char file[260];       /* the file's name (its end, if longer), empty if none */
   char message[1024];   /* UTF-8 */
 } fm_error;
@@ -233,7 +235,8 @@ typedef struct fm_texture {
 typedef struct fm_material {
   char *name;
   uint32_t texture;     /* diffuse colour: index into fm_mesh.textures, or FM_NONE */
-  uint32_t opacity;     /* opacity map (its alpha, or its grey if it has none): index or FM_NONE */
+  uint32_t opacity;     /* opacity map (its alpha, or its grey if it has none): index; FM_NONE or the texture's own index: the
+                           texture's alpha */
 } fm_material;
 
 /* One mesh of the file, in the order of its geometry records; its instances follow each other. first_* and *_count speak of
@@ -322,8 +325,8 @@ typedef struct fm_topology_report {
    -Z with Y up. Half the picture's height shows half_extent units of the plane z = 0, so that the vertical field of view is
    2 atan(half_extent / distance). distance = INFINITY is orthographic. Pixels are square. */
 typedef struct fm_camera {
-  double center[3];             /* in the heads' unit */
   double scale;
+  double center[3];             /* in the heads' unit */
   double yaw, pitch;            /* degrees; yaw > 0: the face towards +X; pitch > 0: the face up */
   double distance;
   double half_extent;
@@ -350,7 +353,8 @@ typedef struct fm_scene {
 
 typedef enum fm_cull { FM_CULL_NONE, FM_CULL_BACK } fm_cull;
 
-/* One picture. Shape and texture weights may leave [0, 1] and are used as they are. */
+/* One picture. Shape and texture weights may leave [0, 1] and are used as they are. What it points to must live until it is
+   collected. */
 typedef struct fm_frame {
   const float *shape_weights;          /* head_count */
   const float *texture_weights;        /* head_count; NULL: shape_weights */
@@ -360,9 +364,11 @@ typedef struct fm_frame {
   int width, height;                   /* 0: 512 x 512 */
   int samples;                         /* a pixel: 1 or 4; 0: 4 */
   bool unlit;                          /* textures as they are */
-  float ambient;                       /* k of the light, 0 to 1; 0: FM_AMBIENT (for none at all give a tiny value) */
+  float ambient;                       /* k of the light, 0 to 1; 0: FM_AMBIENT */
+  bool no_ambient;                     /* k = 0: the headlight alone */
   fm_cull cull;
   bool transparent;                    /* RGBA with straight alpha = coverage; otherwise RGB over background */
+  bool background_set;                 /* false: white */
   uint8_t background[3];
 } fm_frame;
 
@@ -496,7 +502,8 @@ FM_API bool fm_prepare_mesh(fm_mesh *mesh, const fm_common *common, fm_error *er
 FM_API void fm_release_mesh(fm_mesh *mesh);
 
 /* Decodes PNG, JPEG, TGA or BMP from memory. 16-bit samples become 8 bit by (v * 255 + 32767) / 65535; JPEG pixels equal those
-   of libjpeg-turbo with its defaults. Warnings (a colour profile that is ignored) go to common->log. *out is zero on failure. Free it with fm_free_image. */
+   of libjpeg-turbo with its defaults. Warnings (a colour profile that is ignored) go to common->log. *out is zero on failure.
+   Free it with fm_free_image. */
 FM_API bool fm_load_image(fm_image *out, const void *data, size_t size, const fm_image_desc *desc, fm_error *error);
 FM_API bool fm_load_image_file(fm_image *out, const char *path, const fm_image_desc *desc, fm_error *error);
 FM_API bool fm_load_image_stream(fm_image *out, const fm_stream *stream, const fm_image_desc *desc, fm_error *error);
@@ -522,13 +529,14 @@ FM_API bool fm_normals(float *normals, const fm_mesh *mesh, const float *positio
 
 /* ---- render ---- */
 
+#ifndef FACEMORPH_NO_RENDER
 /* The camera that holds all heads (and further shapes, desc->shape_weights): their union box is centred and scaled so that its
    half-height, or half-width if larger, is 1; distance max(2.8, half-depth + 1.8). desc may be NULL. */
 FM_API fm_camera fm_fit_camera(const fm_mesh *const *heads, size_t head_count, const fm_camera_desc *desc);
 
 /* The built-in rasterizer. Lanes are thread-safe. begin builds the texture pyramids (1.8 times the textures' RGB pixels) and the
-   normal terms (36 bytes a vertex for a pair), and 2 MB of scratch for a lane; after it, drawing allocates nothing. What common
-   points to must live as long as the renderer. Free it with fm_destroy_renderer. */
+   normal terms (36 bytes a vertex for a pair), and for each lane 1 MB, 52 bytes a vertex and 12 a triangle; after it, drawing
+   allocates nothing. What common points to must live as long as the renderer. Free it with fm_destroy_renderer. */
 FM_API bool fm_software_renderer(fm_renderer *out, const fm_common *common, fm_error *error);
 FM_API void fm_destroy_renderer(fm_renderer *renderer);
 
@@ -536,18 +544,23 @@ FM_API void fm_destroy_renderer(fm_renderer *renderer);
    frame_count. */
 FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_frame *frames, size_t frame_count,
                       const fm_image_sink *sink, fm_error *error);
+#endif
 
 /* ---- write ---- */
 
+#ifndef FACEMORPH_NO_WRITERS
 /* Writes a PNG (8 bits, 1 to 4 channels): filters chosen row by row, deflate. The same image gives the same bytes everywhere. */
 FM_API bool fm_write_png(const fm_sink *sink, const fm_image *image, const fm_png_desc *desc, fm_error *error);
 FM_API bool fm_write_png_file(const char *path, const fm_image *image, const fm_png_desc *desc, fm_error *error);
+#endif
 
 /* ---- all ---- */
 
+#if !defined(FACEMORPH_NO_SESSION) && !defined(FACEMORPH_NO_RENDER) && !defined(FACEMORPH_NO_WRITERS)
 /* The whole job: loads, checks, morphs, renders and writes DIR/RUN/<a>_<b>/ with png/, session.log and, as the last file and so
    the sign of a complete result, record.json. report may be NULL; on failure it says what was made. */
 FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *error);
+#endif
 
 #ifdef __cplusplus
 }
@@ -606,23 +619,26 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
 #define NOMINMAX
 #endif
 #include <windows.h>
-#define FACEMORPH_NO_PTHREADS
+#define FMI_NO_PTHREADS
 #elif defined(__unix__) || defined(__APPLE__)
 #include <sys/stat.h>
 #include <unistd.h>
 #else
-#define FACEMORPH_NO_PTHREADS
+#define FMI_NO_PTHREADS
 #endif
 #if defined(__wasi__) || defined(__EMSCRIPTEN__)
-#define FACEMORPH_NO_PTHREADS
+#define FMI_NO_PTHREADS
 #endif
-#if !defined(FACEMORPH_NO_THREADS) && !defined(FACEMORPH_NO_PTHREADS)
+#if !defined(FACEMORPH_NO_THREADS) && !defined(FMI_NO_PTHREADS)
 #include <pthread.h>
 #define FMI_PTHREADS 1
 #endif
 #if defined(__SSE2__) || defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)
 #include <emmintrin.h>
-#define FMI_X86 1
+#define FMI_X86 1 /* has the control word MXCSR */
+#ifndef FACEMORPH_NO_SIMD
+#define FMI_SSE2 1
+#endif
 #endif
 
 /* Before the first function: no fused multiply-add by accident. Undone at the end of the file. */
@@ -822,22 +838,21 @@ FMI_FN FMI_PRINTF(3, 4) size_t fmi_format(char *out, size_t room, const char *fo
 
 FM_API bool fm_set_error(fm_error *error, fm_status status, const char *message) {
   if (error) {
+    char copy[sizeof error->message]; /* message may be error->message itself */
+    fmi_format(copy, sizeof copy, "%s", message);
     memset(error, 0, sizeof *error);
     error->status = status;
     error->offset = FM_NO_OFFSET;
-    fmi_format(error->message, sizeof error->message, "%s", message);
+    memcpy(error->message, copy, sizeof copy);
   }
   return false;
 }
 
-/* A block of memory in a pool; the payload follows. 32 bytes keep malloc's alignment of 16. */
+/* A block of memory in a pool; the payload follows. Four words, 16 or 32 bytes, keep malloc's alignment of 16. */
 typedef struct fmi_block fmi_block;
 struct fmi_block {
   fmi_block *next, **link;
-  size_t size;
-#if SIZE_MAX > 0xFFFFFFFFu
-  size_t padding;
-#endif
+  size_t size, padding;
 };
 
 /* Everything that is freed together. All zero is an empty pool. A pool with blocks is moved by fmi_move_pool only. */
@@ -1073,13 +1088,24 @@ FMI_FN bool fmi_text_bytes(fmi_text *text, const char *bytes, size_t count) {
   data[text->size] = 0;
   return true;
 }
+FMI_FN bool fmi_text_list(fmi_text *text, const char *format, va_list list) {
+  va_list again;
+  va_copy(again, list);
+  size_t more = fmi_format_list(NULL, 0, format, again);
+  va_end(again);
+  char *data = (char *)fmi_reserve(text->env, text->pool, text->data, fmi_add_size(fmi_add_size(text->size, more), 1), &text->room, 1);
+  if (!data) return false;
+  text->data = data;
+  fmi_format_list(data + text->size, more + 1, format, list);
+  text->size += more;
+  return true;
+}
 FMI_FN FMI_PRINTF(2, 3) bool fmi_text_add(fmi_text *text, const char *format, ...) {
-  char line[2048];
   va_list list;
   va_start(list, format);
-  size_t n = fmi_format_list(line, sizeof line, format, list);
+  bool ok = fmi_text_list(text, format, list);
   va_end(list);
-  return fmi_text_bytes(text, line, fmi_min_size(n, strlen(line)));
+  return ok;
 }
 
 /* Adds a warning to the result. False only if there is no memory for it. */
@@ -3115,7 +3141,7 @@ FMI_FN uint8_t fmi_paeth(int a, int b, int c) {
   return (uint8_t)(pc < least ? c : best);
 }
 
-#if defined(FMI_X86)
+#if defined(FMI_SSE2)
 FMI_INLINE __m128i fmi_load_bytes(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
 FMI_INLINE void fmi_store_bytes(uint8_t *p, __m128i v) { _mm_storeu_si128((__m128i *)(void *)p, v); }
 FMI_INLINE __m128i fmi_byte_distance(__m128i x, __m128i y) { return _mm_sub_epi8(_mm_max_epu8(x, y), _mm_min_epu8(x, y)); }
@@ -3372,7 +3398,7 @@ FMI_FN bool fmi_png_unfilter(uint8_t *row, const uint8_t *above, const uint8_t *
   }
 }
 
-#if defined(FMI_X86)
+#if defined(FMI_SSE2)
 /* Which of four rows have which filter: all bits of a row's 4 bytes, or none. */
 typedef struct fmi_png_filters { __m128i sub, up, average, paeth; } fmi_png_filters;
 
@@ -3565,7 +3591,7 @@ FMI_FN bool fmi_png_read_plain(fmi_png *png, fmi_png_window *window, const uint8
     group = fmi_min_size(8, height - y);
     const uint8_t *from = fmi_png_next_rows(png, window, group * (size + 1));
     if (!from) return false;
-#if defined(FMI_X86)
+#if defined(FMI_SSE2)
     unsigned most = 0;
     for (size_t r = 0; r < group; r++) most = from[r * (size + 1)] > most ? from[r * (size + 1)] : most;
     if (group == 8 && step >= 3 && (most == 3 || most == 4)) {
@@ -6564,8 +6590,8 @@ FMI_FN bool fmi_obj_warn(fmi_obj *o) {
   fmi_env *env = o->a.env;
   return (!o->colours.count || fmi_warn(env, "vertex colours are left out (first on line %d, %zu in all)", o->colours.line, o->colours.count)) &&
          (!o->elements.count || fmi_warn(env, "points, lines, curves and surfaces are left out (first on line %d, %zu in all)", o->elements.line, o->elements.count)) &&
-         (!o->unknown.count || fmi_warn(env, "lines that begin with a word that OBJ does not have are left out (first line %d, %zu in all)", o->unknown.line, o->unknown.count)) &&
-         (!o->moved.count || fmi_warn(env, "the material file moves or scales textures (-o, -s, -t), which is not applied"));
+         (!o->unknown.count || fmi_warn(env, "lines that begin with a word that OBJ does not have are left out (first on line %d, %zu in all)", o->unknown.line, o->unknown.count)) &&
+         (!o->moved.count || fmi_warn(env, "the material file moves or scales textures (-o, -s, -t), which is not applied; bake it into the UVs or the pictures"));
 }
 
 /* Reads a head from OBJ text, which stays the caller's and is not needed afterwards. */
@@ -7211,7 +7237,8 @@ FMI_FN void fmi_fbx_default_scene(fmi_fbx_scene *scene) {
   memset(scene, 0, sizeof *scene);
   for (size_t i = 0; i < FMI_FBX_SCENE_COUNT; i++) scene->v[i][0] = values[i];
   for (size_t k = 0; k < 3; k++) scene->defaults.v[FMI_FBX_S][k] = scene->defaults.v[FMI_FBX_GEOMETRIC_S][k] = 1.0;
-  scene->defaults.v[FMI_FBX_R_ACTIVE][0] = 1.0; /* files with Definitions say 0 there; exporters without mean what they write */
+  /* Definitions, where a file has them, say 0 for both. Exporters that leave them out mean what they write, plainly. */
+  scene->defaults.v[FMI_FBX_R_ACTIVE][0] = scene->defaults.v[FMI_FBX_INHERIT][0] = 1.0;
 }
 
 /* Definitions holds the values that properties have where an object leaves them out. */
@@ -8073,7 +8100,7 @@ FMI_FN bool fmi_fbx_read_header(fmi_fbx *fbx) {
   if (version < 7000 || version > 7999)
     return fmi_fail(fbx->env, FM_ERROR_UNSUPPORTED,
                     "is FBX version %u, but 7000 to 7700 are read: %s export it as FBX 7.4 binary (\"FBX 2014\") or newer", version,
-                    version < 1000 || version > 7999 ? "it may be damaged;" : "it is too old;");
+                    version < 1000 || version > 9999 ? "it may be damaged;" : version < 7000 ? "it is too old;" : "it is too new;");
   fbx->version = (int)version;
   fbx->wide = version >= 7500;
   return true;
@@ -8334,6 +8361,24 @@ FMI_FN size_t fmi_triangle_corner(const fm_mesh *mesh, size_t triangle, int k) {
 FMI_FN size_t fmi_triangle_polygon(const fm_mesh *mesh, size_t triangle) {
   return mesh->triangle_polygons ? mesh->triangle_polygons[triangle] : triangle;
 }
+/* Are all indices in range? What is loaded or prepared passes; a mesh of the caller's own may not. */
+FMI_FN bool fmi_indices_ok(const fm_mesh *mesh) {
+  size_t triangles = fmi_triangle_count(mesh);
+  if (!mesh->polygon_starts && mesh->corner_count / 3 < mesh->polygon_count) return false;
+  for (size_t c = 0; c < mesh->corner_count; c++) {
+    uint32_t uv = fmi_corner_uv(mesh, c);
+    if (mesh->corners[c] >= mesh->vertex_count || (uv != FM_NONE && (!mesh->uvs || uv >= mesh->uv_count))) return false;
+  }
+  for (size_t t = 0; t < triangles; t++) {
+    for (int k = 0; k < 3; k++)
+      if (fmi_triangle_corner(mesh, t, k) >= mesh->corner_count) return false;
+    if (fmi_triangle_polygon(mesh, t) >= mesh->polygon_count) return false;
+  }
+  for (size_t i = 0; i < mesh->texture_count; i++)
+    if (mesh->textures[i].image.width > 0 && (mesh->textures[i].image.height < 1 || mesh->textures[i].image.channels < 1 || mesh->textures[i].image.channels > 4))
+      return false;
+  return true;
+}
 FMI_FN bool fmi_is_prepared(const fm_mesh *mesh) { return mesh && (mesh->triangles || !mesh->polygon_starts || mesh->polygon_count == 0); }
 
 /* Vertex numbers of a polygon in words: "1, 2, 3, 4" or "1, 2, 3, 4, ... (17 corners)". */
@@ -8383,7 +8428,7 @@ FM_API bool fm_check_topology(const fm_mesh *a, const fm_mesh *b, fm_topology_re
       fmi_describe_polygon(in_a, sizeof in_a, a, p);
       fmi_describe_polygon(in_b, sizeof in_b, b, p);
       r->first_polygon = p;
-      fmi_format(r->message + n, sizeof r->message - n, "; the first polygon that differs is number %zu: vertices %s in A, %s in B", p, in_a, in_b);
+      fmi_format(r->message + n, sizeof r->message - n, "; the first polygon that differs is number %zu (counted from 0): vertices %s in A, %s in B", p, in_a, in_b);
     } else if (!all)
       fmi_format(r->message + n, sizeof r->message - n, "; their first %zu polygons are equal", p);
     return false;
@@ -8635,7 +8680,7 @@ FMI_FN void fmi_paint_texel(uint8_t *to, const fmi_paint *paint, int x, int y) {
 
 /* Marks in level 0 every texel whose square a UV triangle touches (uv modulo 1): u, v are in texels, y down. */
 FMI_FN void fmi_cover_triangle(fmi_pyramid *pyramid, const double x[3], const double y[3]) {
-  const double most_layers = 256.0; /* layouts that overlap themselves more often are taken as covering all */
+  const double most_layers = 16.0; /* layouts that overlap themselves more often are taken as covering all */
   fmi_level *level = &pyramid->level[0];
   double low_x = x[0], high_x = x[0], low_y = y[0], high_y = y[0];
   for (int k = 1; k < 3; k++) {
@@ -8821,7 +8866,9 @@ typedef struct fmi_lane {
   float *positions, *normals;               /* 3 per vertex: blended; normals unit, turned into camera space */
   float *camera_space;                      /* 3 per vertex */
   int32_t *grid;                            /* 2 per vertex: 1/256 pixel; FMI_OFF_GRID in x: needs clipping */
-  float *nearness;                          /* per vertex: 1 / depth, or Z where orthographic: affine on the screen */
+  float *inverse_depth;                     /* per vertex; 1 where orthographic */
+  float *nearness;                          /* per vertex: Z / depth (Z where orthographic): grows towards the eye, affine on the
+                                               screen, and precise however far the eye is */
   fmi_drawn *drawn;
   uint64_t *words;                          /* visibility of a band: FMI_BAND_WORDS */
   float *texel_weights;                     /* head_count: of the pixel at hand */
@@ -8876,7 +8923,8 @@ FMI_FN fmi_paint fmi_head_paint(const fmi_software *s, size_t h, uint32_t materi
   fmi_paint paint = {NULL, NULL};
   if (material == FM_NONE || !mesh->uvs) return paint;
   if (s->textured) paint.colour = fmi_texture_image(mesh, mesh->materials[material].texture);
-  if (!s->ignore_alpha) paint.opacity = fmi_texture_image(mesh, mesh->materials[material].opacity);
+  bool own_alpha = mesh->materials[material].opacity == mesh->materials[material].texture;
+  if (!s->ignore_alpha && !own_alpha) paint.opacity = fmi_texture_image(mesh, mesh->materials[material].opacity);
   return paint;
 }
 
@@ -9027,6 +9075,7 @@ FMI_FN bool fmi_prepare_scene(fmi_env *env, fmi_software *s, const fm_scene *sce
   for (size_t h = 0; h < n; h++) {
     s->heads[h] = scene->heads[h];
     if (!fmi_is_prepared(s->heads[h])) return fmi_fail(env, FM_ERROR_ARGUMENT, "head %zu has no triangles yet; call fm_prepare_mesh first", h);
+    if (!fmi_indices_ok(s->heads[h])) return fmi_fail(env, FM_ERROR_ARGUMENT, "head %zu has an index or an image that is out of range; fm_prepare_mesh says which one", h);
     fm_topology_report report;
     if (h > 0 && !fm_check_topology(s->heads[0], s->heads[h], &report)) return fmi_fail(env, FM_ERROR_TOPOLOGY, "head %zu (B) does not fit head 0 (A): %s; both must come from one mesh, exported with the same settings", h, report.message);
     s->textured = s->textured && fmi_has_texture(s->heads[h]);
@@ -9072,6 +9121,7 @@ FMI_FN bool fmi_prepare_lane(fmi_env *env, fmi_lane *lane, const fmi_software *s
   lane->normals = (float *)fmi_alloc(env, &env->keep, v, 3 * sizeof(float));
   lane->camera_space = (float *)fmi_alloc(env, &env->keep, v, 3 * sizeof(float));
   lane->grid = (int32_t *)fmi_alloc(env, &env->keep, v, 2 * sizeof(int32_t));
+  lane->inverse_depth = (float *)fmi_alloc(env, &env->keep, v, sizeof(float));
   lane->nearness = (float *)fmi_alloc(env, &env->keep, v, sizeof(float));
   lane->drawn = (fmi_drawn *)fmi_alloc(env, &env->keep, s->triangle_count, sizeof *lane->drawn);
   lane->words = (uint64_t *)fmi_alloc(env, &env->keep, FMI_BAND_WORDS, sizeof *lane->words);
@@ -9099,7 +9149,8 @@ FMI_FN void fmi_place_vertices(fmi_lane *lane, const fmi_software *s, const fmi_
     float depth = view->distance - q[2], inverse = view->orthographic ? 1.0f : 1.0f / depth;
     float sx = view->middle[0] + view->zoom * (q[0] * inverse), sy = view->middle[1] - view->zoom * (q[1] * inverse);
     bool inside = (view->orthographic || depth >= fmi_near_depth) && fabsf(sx) < fmi_grid_reach && fabsf(sy) < fmi_grid_reach;
-    lane->nearness[v] = view->orthographic ? q[2] : inverse;
+    lane->inverse_depth[v] = inverse;
+    lane->nearness[v] = q[2] * inverse;
     lane->grid[2 * v] = inside ? (int32_t)floorf(sx * (float)FMI_SUBPIXELS + 0.5f) : FMI_OFF_GRID;
     lane->grid[2 * v + 1] = inside ? (int32_t)floorf(sy * (float)FMI_SUBPIXELS + 0.5f) : 0;
   }
@@ -9382,7 +9433,7 @@ FMI_FN fmi_point fmi_triangle_point(const fmi_drawing *d, uint32_t triangle, int
   for (int k = 0; k < 3; k++) {
     int a = (k + 1) % 3;
     e[k] = (float)(t.dx[k] * (x - (int64_t)n * t.x[a]) + t.dy[k] * (y - (int64_t)n * t.y[a])) / (float)n;
-    inverse[k] = d->view.orthographic ? 1.0f : d->lane->nearness[vertex[k]];
+    inverse[k] = d->lane->inverse_depth[vertex[k]];
   }
   *back = t.back;
   return fmi_grid_point(&t, e, inverse);
@@ -9429,20 +9480,54 @@ FMI_FN void fmi_fill_triangle(const fmi_drawing *d, uint32_t triangle, const fmi
     }
 }
 
-/* Keeps the part of a convex polygon in camera space with a . p + b >= 0 (Sutherland and Hodgman 1974). Returns its corner count. */
+/* Keeps the part of a convex polygon in camera space with a . p + b >= 0 (Sutherland and Hodgman 1974). Returns its corner count.
+   An edge is cut from its lower end to its upper one, whichever way it runs: both triangles at it get the same point. */
 FMI_FN int fmi_clip_plane(double (*out)[3], double (*in)[3], int count, const double a[3], double b) {
   int n = 0;
   for (int i = 0; i < count; i++) {
     const double *p = in[i], *q = in[(i + 1) % count];
     double dp = a[0] * p[0] + a[1] * p[1] + a[2] * p[2] + b, dq = a[0] * q[0] + a[1] * q[1] + a[2] * q[2] + b;
-    if (dp >= 0.0) { memcpy(out[n++], p, sizeof out[0]); }
+    if (dp >= 0.0) memcpy(out[n++], p, sizeof out[0]);
     if ((dp >= 0.0) != (dq >= 0.0)) {
-      double f = dp / (dp - dq);
-      for (int k = 0; k < 3; k++) out[n][k] = p[k] + (q[k] - p[k]) * f;
+      bool up = p[0] != q[0] ? p[0] < q[0] : p[1] != q[1] ? p[1] < q[1] : p[2] < q[2];
+      const double *low = up ? p : q, *high = up ? q : p;
+      double low_d = up ? dp : dq, high_d = up ? dq : dp, f = low_d / (low_d - high_d);
+      for (int k = 0; k < 3; k++) out[n][k] = low[k] + (high[k] - low[k]) * f;
       n++;
     }
   }
   return n;
+}
+
+/* A corner of a clipped triangle on the grid. */
+typedef struct fmi_grid_corner { int32_t x, y; float nearness; } fmi_grid_corner;
+
+/* Rounding in the clipper can leave a corner of a vast triangle far outside: the grid's bounds hold it. */
+FMI_FN int32_t fmi_clamp_to_grid(double pixels) {
+  const double most = 8388608.0; /* products of two differences stay far below 2^63 */
+  double grid = floor(pixels * (double)FMI_SUBPIXELS + 0.5);
+  return (int32_t)(grid < -most ? -most : grid > most ? most : grid);
+}
+
+/* p is in camera space. A corner of the triangle itself that is on the grid stays where the triangles beside it have it. */
+FMI_FN fmi_grid_corner fmi_place_corner(const fmi_drawing *d, const uint32_t vertex[3], const double p[3]) {
+  const fmi_view *view = &d->view;
+  fmi_grid_corner c;
+  for (int k = 0; k < 3; k++) {
+    const float *own = d->lane->camera_space + 3 * (size_t)vertex[k];
+    const int32_t *grid = d->lane->grid + 2 * (size_t)vertex[k];
+    if (grid[0] != FMI_OFF_GRID && (double)own[0] == p[0] && (double)own[1] == p[1] && (double)own[2] == p[2]) {
+      c.x = grid[0];
+      c.y = grid[1];
+      c.nearness = d->lane->nearness[vertex[k]];
+      return c;
+    }
+  }
+  double inverse = view->orthographic ? 1.0 : 1.0 / (view->distance - p[2]);
+  c.x = fmi_clamp_to_grid(view->middle[0] + view->zoom * p[0] * inverse);
+  c.y = fmi_clamp_to_grid(view->middle[1] - view->zoom * p[1] * inverse);
+  c.nearness = fmi_clamp_to_float(p[2] * inverse);
+  return c;
 }
 
 /* A triangle that leaves the grid: clipped in camera space against the near plane and, a little outside the picture, against its
@@ -9450,7 +9535,9 @@ FMI_FN int fmi_clip_plane(double (*out)[3], double (*in)[3], int count, const do
 FMI_FN void fmi_fill_clipped(const fmi_drawing *d, uint32_t triangle) {
   enum { MOST = 3 + 5 };
   double buffer[2][MOST][3];
+  fmi_grid_corner corner[MOST];
   const fmi_view *view = &d->view;
+  const uint32_t *vertex = d->s->vertices + 3 * (size_t)triangle;
   /* 256 pixels beyond the picture: inside the grid's reach, and no clipped edge is ever seen */
   double half_x = (view->middle[0] + 256.0) / view->zoom, half_y = (view->middle[1] + 256.0) / view->zoom;
   /* depth = distance - z; |x| <= half * depth, or <= half where orthographic */
@@ -9461,27 +9548,22 @@ FMI_FN void fmi_fill_clipped(const fmi_drawing *d, uint32_t triangle) {
   int count = 3, at = 0;
   for (int k = 0; k < 3; k++)
     for (int c = 0; c < 3; c++) {
-      buffer[0][k][c] = d->lane->camera_space[3 * (size_t)d->s->vertices[3 * (size_t)triangle + (size_t)k] + (size_t)c];
+      buffer[0][k][c] = d->lane->camera_space[3 * (size_t)vertex[k] + (size_t)c];
       if (!fmi_is_finite(buffer[0][k][c])) return; /* weights beyond what floats hold */
     }
   for (int i = view->orthographic ? 1 : 0; i < 5 && count > 0; i++, at ^= 1) count = fmi_clip_plane(buffer[at ^ 1], buffer[at], count, plane[i], plane[i][3]);
-  int32_t x[MOST], y[MOST];
-  float nearness[MOST];
-  for (int i = 0; i < count; i++) {
-    const double *p = buffer[at][i];
-    double inverse = view->orthographic ? 1.0 : 1.0 / (view->distance - p[2]);
-    x[i] = (int32_t)floor((view->middle[0] + view->zoom * p[0] * inverse) * (double)FMI_SUBPIXELS + 0.5);
-    y[i] = (int32_t)floor((view->middle[1] - view->zoom * p[1] * inverse) * (double)FMI_SUBPIXELS + 0.5);
-    nearness[i] = (float)(view->orthographic ? p[2] : inverse);
-  }
+  for (int i = 0; i < count; i++) corner[i] = fmi_place_corner(d, vertex, buffer[at][i]);
   for (int i = 1; i + 1 < count; i++) {
-    int32_t tx[3], ty[3];
-    float tn[3];
+    int32_t x[3], y[3];
+    float nearness[3];
     fmi_setup setup;
-    tx[0] = x[0]; tx[1] = x[i]; tx[2] = x[i + 1];
-    ty[0] = y[0]; ty[1] = y[i]; ty[2] = y[i + 1];
-    tn[0] = nearness[0]; tn[1] = nearness[i]; tn[2] = nearness[i + 1];
-    if (fmi_set_up(&setup, tx, ty, tn) && (d->lane->frame.cull != FM_CULL_BACK || !setup.back)) fmi_fill_triangle(d, triangle, &setup);
+    for (int k = 0; k < 3; k++) {
+      const fmi_grid_corner *c = &corner[k == 0 ? 0 : i + k - 1];
+      x[k] = c->x;
+      y[k] = c->y;
+      nearness[k] = c->nearness;
+    }
+    if (fmi_set_up(&setup, x, y, nearness) && (d->lane->frame.cull != FM_CULL_BACK || !setup.back)) fmi_fill_triangle(d, triangle, &setup);
   }
 }
 
@@ -9663,7 +9745,9 @@ FMI_FN bool fmi_software_submit(void *user, int lane_index, const fm_frame *fram
     return fm_set_error(error, FM_ERROR_ARGUMENT, "a picture is 1 to 16384 pixels wide and high");
   if (lane->frame.samples != 1 && lane->frame.samples != 4) return fm_set_error(error, FM_ERROR_ARGUMENT, "samples must be 1 or 4");
   if (!(lane->frame.ambient >= 0.0f && lane->frame.ambient <= 1.0f)) return fm_set_error(error, FM_ERROR_ARGUMENT, "ambient must be between 0 and 1");
-  if (lane->frame.ambient == 0.0f) lane->frame.ambient = FM_AMBIENT;
+  if (lane->frame.ambient == 0.0f && !lane->frame.no_ambient) lane->frame.ambient = FM_AMBIENT;
+  if (lane->frame.no_ambient) lane->frame.ambient = 0.0f;
+  if (!lane->frame.background_set) memset(lane->frame.background, 255, sizeof lane->frame.background);
   for (size_t h = 0; h < s->head_count; h++) {
     lane->shape_weights[h] = frame->shape_weights[h];
     lane->texture_weights[h] = (frame->texture_weights ? frame->texture_weights : frame->shape_weights)[h];
@@ -9699,6 +9783,7 @@ FMI_FN void fmi_software_destroy(void *user) {
 
 FM_API bool fm_software_renderer(fm_renderer *out, const fm_common *common, fm_error *error) {
   fmi_env env;
+  if (!out) return fm_set_error(error, FM_ERROR_ARGUMENT, "fm_software_renderer needs somewhere to put the renderer");
   memset(out, 0, sizeof *out);
   fmi_begin(&env, common, error, NULL);
   fmi_software *s = (fmi_software *)fmi_alloc_zero(&env, &env.keep, 1, sizeof *s);
@@ -9903,7 +9988,7 @@ FMI_FN uint64_t fmi_png_filter_bytes(uint8_t *to, const uint8_t *row, const uint
   return sum;
 }
 
-#if defined(FMI_X86)
+#if defined(FMI_SSE2)
 FMI_FN uint64_t fmi_png_filter(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter, size_t size, size_t step) {
   size_t i = fmi_min_size(step, size);
   uint64_t sum = fmi_png_filter_bytes(to, row, above, filter, 0, i, step);
@@ -10075,26 +10160,31 @@ typedef struct fmi_session {
   uint8_t background[3];
   char *folder;
   fmi_text log;
-  double start, load_seconds, render_seconds;
+  double start, load_seconds, check_seconds, prepare_seconds, render_seconds;
   size_t warning_count;
   uint64_t transfers;
   const char *renderer_name;
-  /* PNG encoding: a scratch for each worker, a file for each slot */
-  size_t scratch_size, file_room, slot_count;
+  /* PNG encoding: a file for each slot, and a scratch for each worker, or for each slot where these are fewer */
+  size_t scratch_size, scratch_count, file_room, slot_count;
   uint8_t *scratch, *files;
   size_t *file_sizes;
   char *comment;
 } fmi_session;
 
-/* A line for the log file and the caller's log. */
+/* A line for the caller's log and, but for details, for session.log. */
 FMI_FN FMI_PRINTF(3, 4) void fmi_log(fmi_session *s, fm_log_level level, const char *format, ...) {
-  char line[2048];
+  fmi_text line;
   va_list list;
+  memset(&line, 0, sizeof line);
+  line.env = s->env;
+  line.pool = &s->env->temp;
   va_start(list, format);
-  fmi_format_list(line, sizeof line, format, list);
+  bool ok = fmi_text_list(&line, format, list);
   va_end(list);
-  fmi_text_add(&s->log, "%s%s\n", level == FM_LOG_WARNING ? "warning: " : level == FM_LOG_ERROR ? "error: " : "", line);
-  if (s->env->common->log) s->env->common->log(s->env->common->log_user, level, line);
+  if (ok && level != FM_LOG_DETAIL)
+    fmi_text_add(&s->log, "%s%s\n", level == FM_LOG_WARNING ? "warning: " : level == FM_LOG_ERROR ? "error: " : "", line.data);
+  if (ok && s->env->common->log) s->env->common->log(s->env->common->log_user, level, line.data);
+  fmi_release(s->env, line.data);
   s->warning_count += level == FM_LOG_WARNING;
 }
 
@@ -10130,14 +10220,20 @@ FMI_FN bool fmi_load_heads(fmi_session *s) {
   if (!s->heads || !s->own) return false;
   for (size_t h = 0; h < s->head_count; h++) {
     if (!fmi_tell_progress(env, "load", h, s->head_count)) return false;
-    if (d->heads) { s->heads[h] = d->heads[h]; continue; }
+    if (d->heads) {
+      if (!d->heads[h]) return fmi_fail(env, FM_ERROR_ARGUMENT, "head %zu is NULL", h + 1);
+      s->heads[h] = d->heads[h];
+      continue;
+    }
     fm_load_desc load;
+    fmi_source source;
     memset(&load, 0, sizeof load);
-    load.common = d->common;
+    memset(&source, 0, sizeof source);
+    source.path = paths[h];
     load.only = d->only;
     load.exclude = d->exclude;
     load.scale = h == 1 ? d->scale_b : 0.0;
-    s->heads[h] = s->own[h] = fm_load_mesh(paths[h], &load, env->error);
+    s->heads[h] = s->own[h] = fmi_load_mesh(env, &source, &load);
     if (!s->heads[h]) return false;
   }
   return fmi_tell_progress(env, "load", s->head_count, s->head_count);
@@ -10146,9 +10242,10 @@ FMI_FN bool fmi_load_heads(fmi_session *s) {
 FMI_FN void fmi_log_head(fmi_session *s, size_t h) {
   static const char *const formats[] = {"", "FBX", "FBX ASCII", "OBJ", "PNG", "JPEG", "TGA", "BMP"};
   const fm_mesh *mesh = s->heads[h];
+  bool known = mesh->format > FM_FORMAT_UNKNOWN && (size_t)mesh->format < FMI_COUNT(formats);
   const char *path = s->desc->heads ? mesh->name : h == 0 ? s->desc->path_a : s->desc->path_b;
   fmi_log(s, FM_LOG_INFO, "head %zu: %s: %s%s%zu vertices, %zu polygons, %zu triangles, %zu materials, %zu parts", h + 1, path ? path : "(in memory)",
-          formats[mesh->format], mesh->format == FM_FORMAT_UNKNOWN ? "" : ", ", mesh->vertex_count, mesh->polygon_count, fmi_triangle_count(mesh),
+          known ? formats[mesh->format] : "", known ? ", " : "", mesh->vertex_count, mesh->polygon_count, fmi_triangle_count(mesh),
           mesh->material_count, mesh->part_count);
   for (size_t t = 0; t < mesh->texture_count; t++) {
     const fm_texture *texture = &mesh->textures[t];
@@ -10197,6 +10294,13 @@ FMI_FN bool fmi_check_heads(fmi_session *s) {
 
 /* ---- names ---- */
 
+/* The same on machines of either byte order. */
+FMI_FN void fmi_sha256_word(fmi_sha256 *sha, uint32_t word) {
+  uint8_t bytes[4];
+  fmi_put_be32(bytes, word);
+  fmi_sha256_add(sha, bytes, 4);
+}
+
 /* "~" and six digits of a SHA-256 of a head, to tell equal names apart: of its file, or of its arrays. */
 FMI_FN bool fmi_name_suffix(fmi_session *s, size_t h, char out[8]) {
   fmi_sha256 sha;
@@ -10209,31 +10313,36 @@ FMI_FN bool fmi_name_suffix(fmi_session *s, size_t h, char out[8]) {
     fmi_sha256_add(&sha, data, size);
     fmi_release(s->env, data);
   } else {
-    fmi_sha256_add(&sha, mesh->positions, mesh->vertex_count * 3 * sizeof *mesh->positions);
-    fmi_sha256_add(&sha, mesh->corners, mesh->corner_count * sizeof *mesh->corners);
+    for (size_t i = 0; i < 3 * mesh->vertex_count; i++) fmi_sha256_word(&sha, fmi_float_bits(mesh->positions[i]));
+    for (size_t i = 0; i < mesh->corner_count; i++) fmi_sha256_word(&sha, mesh->corners[i]);
   }
   fmi_sha256_end(&sha, digest);
   fmi_format(out, 8, "~%02x%02x%02x", (unsigned)digest[0], (unsigned)digest[1], (unsigned)digest[2]);
   return true;
 }
 
-/* Names of the heads for files: no characters that a file system minds, not too long, no two alike. */
+enum { FMI_LONGEST_NAME = 80 };
+
+/* A head's name without characters that a file system minds, and not too long. */
+FMI_FN void fmi_clean_name(char out[FMI_LONGEST_NAME + 1], const char *name) {
+  fmi_format(out, FMI_LONGEST_NAME + 1, "%s", name && *name ? name : "head");
+  for (char *c = out; *c; c++)
+    if ((unsigned char)*c < 32 || strchr("/\\:*?\"<>|", *c)) *c = '_';
+}
+
+/* Names of the heads for files, told apart where two are alike or one had to be cut. */
 FMI_FN bool fmi_name_heads(fmi_session *s) {
-  enum { LONGEST = 80 };
   s->names = (char **)fmi_alloc_zero(s->env, &s->env->temp, s->head_count, sizeof *s->names);
   if (!s->names) return false;
   for (size_t h = 0; h < s->head_count; h++) {
-    const char *name = s->heads[h]->name && *s->heads[h]->name ? s->heads[h]->name : "head";
-    char suffix[8] = "", clean[LONGEST + 1];
-    bool alike = strlen(name) > LONGEST;
-    for (size_t g = 0; g < s->head_count; g++) {
-      const char *other = s->heads[g]->name && *s->heads[g]->name ? s->heads[g]->name : "head";
-      alike = alike || (g != h && strcmp(name, other) == 0);
+    char suffix[8] = "", clean[FMI_LONGEST_NAME + 1], other[FMI_LONGEST_NAME + 1];
+    bool alike = s->heads[h]->name && strlen(s->heads[h]->name) > FMI_LONGEST_NAME;
+    fmi_clean_name(clean, s->heads[h]->name);
+    for (size_t g = 0; g < s->head_count && !alike; g++) {
+      fmi_clean_name(other, s->heads[g]->name);
+      alike = g != h && strcmp(clean, other) == 0;
     }
     if (alike && !fmi_name_suffix(s, h, suffix)) return false;
-    fmi_format(clean, sizeof clean, "%s", name);
-    for (char *c = clean; *c; c++)
-      if ((unsigned char)*c < 32 || strchr("/\\:*?\"<>|", *c)) *c = '_';
     s->names[h] = (char *)fmi_alloc(s->env, &s->env->temp, sizeof clean + sizeof suffix, 1);
     if (!s->names[h]) return false;
     fmi_format(s->names[h], sizeof clean + sizeof suffix, "%s%s", clean, suffix);
@@ -10277,7 +10386,7 @@ FMI_FN bool fmi_count_frames(fmi_session *s) {
     s->indexed = true;
     return s->frame_count > 0 || fmi_fail(s->env, FM_ERROR_ARGUMENT, "weight_rows is given, but weight_row_count is 0");
   }
-  if (s->head_count != 2) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "%zu heads need weight_rows; steps and lists of weights are for two", s->head_count);
+  if (s->head_count != 2) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "a run of %zu heads needs weight_rows; steps and lists of weights are for two", s->head_count);
   s->indexed = longest > 0;
   bool list = d->weight_count > 0 || longest > 1;
   s->frame_count = list ? longest : d->frames ? (size_t)d->frames : 41;
@@ -10349,7 +10458,8 @@ FMI_FN bool fmi_make_camera(fmi_session *s) {
   if (!fmi_is_finite(d->yaw) || !fmi_is_finite(d->pitch)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "yaw and pitch must be finite angles");
   s->camera = d->camera ? *d->camera : fm_fit_camera(s->heads, s->head_count, &fit);
   s->report->camera = s->camera;
-  return true;
+  return fmi_is_usable_camera(&s->camera) ||
+         fmi_fail(s->env, FM_ERROR_ARGUMENT, "the camera's scale, distance and half_extent must lie between 1e-18 and 1e18, its center below 1e18; are the heads' positions sensible?");
 }
 
 FMI_FN bool fmi_make_frames(fmi_session *s) {
@@ -10375,6 +10485,7 @@ FMI_FN bool fmi_make_frames(fmi_session *s) {
     frame->unlit = d->unlit;
     frame->cull = d->cull;
     frame->transparent = d->transparent;
+    frame->background_set = true;
     memcpy(frame->background, s->background, 3);
   }
   return true;
@@ -10384,13 +10495,14 @@ FMI_FN bool fmi_make_frames(fmi_session *s) {
 FMI_FN void fmi_session_prepare(void *user, size_t frame, size_t slot, int worker, const fm_image *image) {
   fmi_session *s = (fmi_session *)user;
   const char *texts[5];
+  size_t scratch = s->scratch_count < s->slot_count ? (size_t)worker : slot;
   (void)frame;
   texts[0] = "Software";
   texts[1] = "facemorph.h " FM_VERSION;
   texts[2] = "Comment";
   texts[3] = s->comment;
   texts[4] = NULL;
-  s->file_sizes[slot] = fmi_png_encode(s->files + slot * s->file_room, s->scratch + (size_t)worker * s->scratch_size, image, texts, true);
+  s->file_sizes[slot] = fmi_png_encode(s->files + slot * s->file_room, s->scratch + scratch * s->scratch_size, image, texts, true);
 }
 
 FMI_FN bool fmi_session_deliver(void *user, size_t frame, size_t slot, const fm_image *image, fm_error *error) {
@@ -10403,6 +10515,7 @@ FMI_FN bool fmi_session_deliver(void *user, size_t frame, size_t slot, const fm_
   fmi_text name = path;
   bool ok = fmi_frame_name(s, frame, &name) && fmi_text_add(&path, "%s/png/%s", s->folder, name.data) &&
             fmi_write_file(s->env, path.data, s->files + slot * s->file_room, s->file_sizes[slot]);
+  if (ok) fmi_log(s, FM_LOG_DETAIL, "png/%s: %zu bytes", name.data, s->file_sizes[slot]);
   fmi_release(s->env, name.data);
   fmi_release(s->env, path.data);
   if (!ok) *error = *s->env->error;
@@ -10425,28 +10538,32 @@ FMI_FN bool fmi_make_comment(fmi_session *s) {
   return ok;
 }
 
-FMI_FN bool fmi_render_session(fmi_session *s) {
+/* Buffers for frames in flight: two a worker, or as many as half of the memory that is left holds. */
+FMI_FN bool fmi_make_slots(fmi_session *s) {
   fmi_env *env = s->env;
-  fm_renderer own, *renderer = s->desc->renderer;
   fm_image picture = fmi_frame_image(&s->frames[0]);
-  fm_image_sink sink;
-  fm_scene scene;
   const char *texts[5] = {"Software", "facemorph.h " FM_VERSION, "Comment", s->comment, NULL};
-  size_t workers = (size_t)fm_worker_count(env->common);
-  memset(&own, 0, sizeof own);
-  memset(&sink, 0, sizeof sink);
-  memset(&scene, 0, sizeof scene);
-  s->slot_count = fmi_min_size(2 * workers, s->frame_count);
-  s->scratch_size = (fmi_add_size(fmi_png_scratch(picture.width, picture.height, picture.channels), 63)) & ~(size_t)63;
+  size_t workers = (size_t)fm_worker_count(env->common), left = (env->limits.memory - fmi_min_size(env->used, env->limits.memory)) / 2;
+  s->scratch_size = fmi_add_size(fmi_png_scratch(picture.width, picture.height, picture.channels), 63) & ~(size_t)63;
   s->file_room = fmi_png_bound(picture.width, picture.height, picture.channels, texts);
-  s->scratch = (uint8_t *)fmi_alloc(env, &env->temp, workers, s->scratch_size);
+  size_t each = fmi_add_size(fmi_add_size(s->scratch_size, s->file_room), fmi_image_bytes(&picture));
+  s->slot_count = fmi_min_size(fmi_min_size(2 * workers, s->frame_count), fmi_max_size(left / each, 1));
+  s->scratch_count = fmi_min_size(workers, s->slot_count);
+  s->scratch = (uint8_t *)fmi_alloc(env, &env->temp, s->scratch_count, s->scratch_size);
   s->files = (uint8_t *)fmi_alloc(env, &env->temp, s->slot_count, s->file_room);
   s->file_sizes = (size_t *)fmi_alloc(env, &env->temp, s->slot_count, sizeof *s->file_sizes);
-  if (!s->scratch || !s->files || !s->file_sizes) return false;
-  if (!renderer) {
-    if (!fm_software_renderer(&own, env->common, env->error)) return false;
-    renderer = &own;
-  }
+  return s->scratch && s->files && s->file_sizes;
+}
+
+/* Gives the heads to the renderer and draws all frames. */
+FMI_FN bool fmi_render_with(fmi_session *s, fm_renderer *renderer) {
+  fmi_env *env = s->env;
+  fm_image_sink sink;
+  fm_scene scene;
+  fm_error error;
+  double start = fmi_clock(env);
+  memset(&sink, 0, sizeof sink);
+  memset(&scene, 0, sizeof scene);
   sink.user = s;
   sink.slots = s->slot_count;
   sink.prepare = fmi_session_prepare;
@@ -10454,9 +10571,28 @@ FMI_FN bool fmi_render_session(fmi_session *s) {
   scene.common = env->common;
   scene.heads = s->heads;
   scene.head_count = s->head_count;
+  scene.lanes = fm_worker_count(env->common);
   scene.ignore_alpha = s->desc->ignore_alpha;
-  bool ok = fm_render(renderer, &scene, s->frames, s->frame_count, &sink, env->error);
+  memset(&error, 0, sizeof error);
+  if (!fmi_tell_progress(env, "prepare", 0, 1)) return false;
+  int lanes = renderer->begin(renderer->user, &scene, &error);
+  if (lanes <= 0) return fmi_fail(env, error.status == FM_OK ? FM_ERROR_RENDERER : error.status, "%s", error.status == FM_OK ? "the renderer could not begin" : error.message);
+  double begun = fmi_clock(env);
+  s->prepare_seconds = begun - start;
+  bool ok = fmi_tell_progress(env, "render", 0, s->frame_count) && fmi_render_frames(env, renderer, s->frames, s->frame_count, &sink, lanes);
   if (renderer->transfers) s->transfers = renderer->transfers(renderer->user);
+  renderer->end(renderer->user);
+  s->render_seconds = fmi_clock(env) - begun;
+  return ok;
+}
+
+FMI_FN bool fmi_render_session(fmi_session *s) {
+  fm_renderer own;
+  fm_error error;
+  if (!fmi_make_slots(s)) return false;
+  if (s->desc->renderer) return fmi_render_with(s, s->desc->renderer);
+  if (!fm_software_renderer(&own, s->env->common, &error)) return fmi_fail(s->env, error.status, "%s", error.message);
+  bool ok = fmi_render_with(s, &own);
   fm_destroy_renderer(&own);
   return ok;
 }
@@ -10638,7 +10774,7 @@ FMI_FN bool fmi_make_record(fmi_session *s, fmi_text *json) {
                           s->width, s->height, s->samples, d->unlit ? "true" : "false", d->cull == FM_CULL_BACK ? "back" : "none", d->ignore_alpha ? "ignore" : "cutout");
   if (d->transparent) ok = ok && fmi_text_add(json, "\"none\"");
   else ok = ok && fmi_text_add(json, "\"%02x%02x%02x\"", (unsigned)s->background[0], (unsigned)s->background[1], (unsigned)s->background[2]);
-  ok = ok && fmi_text_add(json, ", \"scale_b\": ") && fmi_json_number(json, d->scale_b > 0.0 ? d->scale_b : 1.0) && fmi_text_add(json, ", \"only\": ") &&
+  ok = ok && fmi_text_add(json, ", \"scale_b\": ") && fmi_json_number(json, d->scale_b != 0.0 ? d->scale_b : 1.0) && fmi_text_add(json, ", \"only\": ") &&
        fmi_json_string(json, d->only ? d->only : "") && fmi_text_add(json, ", \"exclude\": ") && fmi_json_string(json, d->exclude ? d->exclude : "") &&
        fmi_text_add(json, ", \"reverse\": %s},\n  \"camera\": {\"center\": [", d->reverse ? "true" : "false");
   for (int k = 0; k < 3; k++) ok = ok && fmi_text_add(json, k ? ", " : "") && fmi_json_number(json, s->camera.center[k]);
@@ -10659,11 +10795,14 @@ FMI_FN bool fmi_finish_session(fmi_session *s) {
   record.pool = &s->env->temp;
   double frames_per_second = s->render_seconds > 0.0 ? floor((double)s->frame_count / s->render_seconds * 10.0 + 0.5) / 10.0 : 0.0;
   fmi_log(s, FM_LOG_INFO, "load: %s", fmi_seconds_of(s->load_seconds).text);
+  fmi_log(s, FM_LOG_INFO, "check topology, fit camera: %s", fmi_seconds_of(s->check_seconds).text);
+  fmi_log(s, FM_LOG_INFO, "prepare textures and normals: %s", fmi_seconds_of(s->prepare_seconds).text);
   fmi_log(s, FM_LOG_INFO, "render and write: %s, %s frames a second", fmi_seconds_of(s->render_seconds).text, fmi_number_of(frames_per_second).text);
   fmi_log(s, FM_LOG_INFO, "device transfers: %llu", (unsigned long long)s->transfers);
   fmi_log(s, FM_LOG_INFO, "total: %s, %zu warnings", fmi_seconds_of(fmi_clock(s->env) - s->start).text, s->warning_count);
   fmi_log(s, FM_LOG_INFO, "results: %s", s->folder);
-  return fmi_write_in_folder(s, "session.log", &s->log) && fmi_make_record(s, &record) && fmi_write_in_folder(s, "record.json", &record);
+  return s->env->error->status == FM_OK && fmi_write_in_folder(s, "session.log", &s->log) && fmi_make_record(s, &record) &&
+         fmi_write_in_folder(s, "record.json", &record);
 }
 
 FMI_FN bool fmi_run_session(fmi_session *s) {
@@ -10675,13 +10814,26 @@ FMI_FN bool fmi_run_session(fmi_session *s) {
   for (size_t h = 0; h < s->head_count; h++) fmi_log_head(s, h);
   s->load_seconds = fmi_clock(s->env) - s->start;
   if (!fmi_check_heads(s) || !fmi_name_heads(s) || !fmi_make_weights(s) || !fmi_make_camera(s) || !fmi_make_frames(s) || !fmi_make_comment(s)) return false;
+  s->check_seconds = fmi_clock(s->env) - s->start - s->load_seconds;
   fmi_log_settings(s);
   fmi_log(s, FM_LOG_INFO, "renderer: %s, %d workers", s->renderer_name, fm_worker_count(s->env->common));
-  if (!fmi_make_result_folder(s)) return false;
-  double start = fmi_clock(s->env);
-  bool ok = fmi_render_session(s);
-  s->render_seconds = fmi_clock(s->env) - start;
-  return ok && fmi_finish_session(s);
+  return s->env->error->status == FM_OK && fmi_make_result_folder(s) && fmi_render_session(s) && fmi_finish_session(s);
+}
+
+/* What a run that failed leaves in its folder: the log, which says why. The failure itself stands; that this works is not sure. */
+FMI_FN void fmi_log_failure(fmi_session *s) {
+  fmi_session last = *s;
+  fmi_env env;
+  fm_error error;
+  fmi_begin(&env, s->env->common, &error, NULL);
+  last.env = &env;
+  last.log.env = &env;
+  last.log.data = NULL;
+  last.log.size = last.log.room = 0;
+  last.log.pool = &env.temp;
+  if (fmi_text_bytes(&last.log, s->log.data ? s->log.data : "", s->log.size) && fmi_text_add(&last.log, "error: %s\n", s->env->error->message))
+    fmi_write_in_folder(&last, "session.log", &last.log);
+  fmi_end(&env);
 }
 
 FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *error) {
@@ -10698,10 +10850,7 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
   memset(s.report, 0, sizeof *s.report);
   s.renderer_name = desc && desc->renderer && desc->renderer->name ? desc->renderer->name : "software";
   if (!desc) fmi_fail(&env, FM_ERROR_ARGUMENT, "fm_run needs a description of the run");
-  else if (!fmi_run_session(&s) && s.folder) { /* the folder says why it is incomplete */
-    fmi_log(&s, FM_LOG_ERROR, "%s", env.error->message);
-    fmi_write_in_folder(&s, "session.log", &s.log);
-  }
+  else if (!fmi_run_session(&s) && s.folder) fmi_log_failure(&s);
   s.report->seconds = fmi_clock(&env) - s.start;
   s.report->load_seconds = s.load_seconds;
   s.report->render_seconds = s.render_seconds;

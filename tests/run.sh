@@ -28,6 +28,7 @@ run check_sections tools/check_sections
 run test_check_sections.sh sh tests/test_check_sections.sh
 run test_builds.sh sh tests/test_builds.sh
 run test_cli.sh sh tests/test_cli.sh
+run test_messages.sh sh tests/test_messages.sh
 for program in "$@"; do run "$program" "$program"; done
 
 echo "$passed passed, $failed failed, $skipped skipped"

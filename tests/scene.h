@@ -31,8 +31,8 @@ static inline void scene_triangle(scene_mesh *s, double p[3][3], double uv[3][2]
   fm_mesh *m = &s->mesh;
   for (int k = 0; k < 3; k++) {
     size_t v = m->vertex_count++;
-    s->positions[3 * v] = (float)(p[k][0] - SCENE_SIDE / 2.0);
-    s->positions[3 * v + 1] = (float)(SCENE_SIDE / 2.0 - p[k][1]);
+    s->positions[3 * v] = (float)(p[k][0] - SCENE_SIDE / 2);
+    s->positions[3 * v + 1] = (float)(SCENE_SIDE / 2 - p[k][1]);
     s->positions[3 * v + 2] = (float)p[k][2];
     s->uvs[2 * v] = (float)uv[k][0];
     s->uvs[2 * v + 1] = (float)uv[k][1];
@@ -66,7 +66,7 @@ static inline fm_camera scene_camera(void) {
   memset(&camera, 0, sizeof camera);
   camera.scale = 1.0;
   camera.distance = INFINITY;
-  camera.half_extent = SCENE_SIDE / 2.0;
+  camera.half_extent = SCENE_SIDE / 2;
   return camera;
 }
 
@@ -102,10 +102,7 @@ static inline bool scene_draw(scene_picture *out, const fm_mesh *const *heads, s
   scene.ignore_alpha = ignore_alpha;
   sink.user = out;
   sink.deliver = scene_deliver;
-  for (size_t i = 0; i < count; i++) {
-    frames[i].width = frames[i].height = SCENE_SIDE;
-    memset(frames[i].background, 255, 3);
-  }
+  for (size_t i = 0; i < count; i++) frames[i].width = frames[i].height = SCENE_SIDE;
   if (!fm_software_renderer(&renderer, &common, &error)) return false;
   bool ok = fm_render(&renderer, &scene, frames, count, &sink, &error);
   if (!ok) printf("%s\n", error.message);

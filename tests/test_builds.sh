@@ -32,7 +32,7 @@ done
 for compiler in g++ clang++; do
   strict $compiler c++11 "$temp/api.cc"
 done
-for switch in STATIC NO_STDIO NO_THREADS NO_FBX NO_OBJ NO_PNG NO_JPEG NO_RENDER NO_WRITERS NO_SESSION; do
+for switch in STATIC NO_STDIO NO_THREADS NO_SIMD NO_FBX NO_OBJ NO_PNG NO_JPEG NO_RENDER NO_WRITERS NO_SESSION; do
   if ${CC:-cc} -std=c99 $strict -DFACEMORPH_$switch -I. -fsyntax-only "$temp/impl.c" >"$temp/log" 2>&1; then pass
   else fail "-DFACEMORPH_$switch: $(grep -E 'error|warning' "$temp/log" | head -n 1)"; fi
 done
@@ -85,5 +85,25 @@ if [ -x "$quick/quick_start" ] && [ -r ../shared/data/ict/ict_a.fbx ]; then
 else
   skip "quick start, run: needs ../shared/data/ict"
 fi
+
+# ---- the README's programs
+
+awk -v to="$temp/readme" '/^```c$/ { n++; on = 1; next } /^```$/ { on = 0 } on { print > (to n ".c") }' README.md
+programs=0
+for program in "$temp"/readme*.c; do
+  [ -r "$program" ] || continue
+  programs=$((programs + 1))
+  cp "$program" "${program}c"
+  for build in "gcc c99 $program" "clang c99 $program" "g++ c++11 ${program}c" "clang++ c++11 ${program}c"; do
+    set -- $build
+    if ! have "$1"; then skip "README's program $programs with $1: not installed"; continue; fi
+    language=c; case $2 in c++*) language=c++ ;; esac
+    if $1 -std=$2 $strict -I. -x $language "$3" -o "$temp/readme" -lm -pthread >"$temp/log" 2>&1; then pass
+    else fail "README's program $programs with $1: $(grep -E 'error|warning' "$temp/log" | head -n 1)"; fi
+  done
+done
+check "the README holds two programs" [ "$programs" -eq 2 ]
+"$temp/readme" >"$temp/log" 2>&1
+check "the README's second program draws three frames" [ "$(grep -c '512 x 512' "$temp/log")" -eq 3 ]
 
 finish tests/test_builds.sh

@@ -162,7 +162,7 @@ static void test_left_out(void) {
   CHECK_INT(r.env.warning_count, 3);
   CHECK_TEXT(warning(&r, 0), "vertex colours are left out (first on line 1, 2 in all)");
   CHECK_TEXT(warning(&r, 1), "points, lines, curves and surfaces are left out (first on line 4, 3 in all)");
-  CHECK_TEXT(warning(&r, 2), "lines that begin with a word that OBJ does not have are left out (first line 8, 1 in all)");
+  CHECK_TEXT(warning(&r, 2), "lines that begin with a word that OBJ does not have are left out (first on line 8, 1 in all)");
   done(&r);
 }
 

@@ -567,7 +567,7 @@ static void test_bands(void) {
   memset(&frame, 0, sizeof frame);
   memset(&scene, 0, sizeof scene);
   memset(&sink, 0, sizeof sink);
-  camera.half_extent = H / 2.0;
+  camera.half_extent = H / 2;
   scene_clear(&s);
   scene_rectangle(&s, 16 - 150, 16 - 300, 16 + 150, 16 + 300, 0, 0);
   frame.shape_weights = &one;
@@ -583,7 +583,7 @@ static void test_bands(void) {
   fm_destroy_renderer(&renderer);
   int wrong = 0;
   for (int y = 0; y < H; y++)
-    for (int x = 0; x < W; x++) wrong += pixels[(y * W + x) * 3] != (x >= 50 && x < 350 && y >= 50 && y < 650 ? 179 : 0);
+    for (int x = 0; x < W; x++) wrong += pixels[(y * W + x) * 3] != (x >= 50 && x < 350 && y >= 50 && y < 650 ? 179 : 255);
   CHECK_INT(wrong, 0);
 }
 

@@ -240,7 +240,7 @@ static void test_refusals(void) {
   head_b.corners[4] = 3;
   CHECK(!fm_run(&desc, NULL, &error));
   CHECK_INT(error.status, FM_ERROR_TOPOLOGY);
-  CHECK(strstr(error.message, "the first polygon that differs is number 1: vertices 3, 4, 5 in A, 3, 3, 5 in B") != NULL);
+  CHECK(strstr(error.message, "the first polygon that differs is number 1 (counted from 0): vertices 3, 4, 5 in A, 3, 3, 5 in B") != NULL);
   CHECK_INT(store.count, 0);
   desc = small_session();
   desc.frames = 1;
@@ -291,6 +291,7 @@ static void test_failing_writes(void) {
     else {
       CHECK(failed);
       CHECK_INT(error.status, FM_ERROR_WRITE);
+      if (n < 6) CHECK(strstr(disk_text(&store, "out/deep/r/anna_bert/session.log"), "error: out/deep/r/anna_bert/") != NULL);
       CHECK(!disk_has(&store, "out/deep/r/anna_bert/record.json"));
     }
     for (int i = 0; i < store.count; i++) CHECK(!store.files[i].open);
@@ -319,11 +320,114 @@ static void test_cancelling(void) {
     else {
       CHECK_INT(error.status, FM_ERROR_CANCELLED);
       CHECK(!disk_has(&store, "out/deep/r/anna_bert/record.json"));
+      if (report.folder[0]) CHECK(strstr(disk_text(&store, "out/deep/r/anna_bert/session.log"), "error: cancelled at ") != NULL);
     }
     for (int i = 0; i < store.count; i++) CHECK(!store.files[i].open);
     disk_clear(&store);
   }
   CHECK(ended);
+}
+
+/* An allocator whose n-th call fails. */
+typedef struct failing { int left; long blocks; } failing;
+static void *failing_resize(void *user, void *memory, size_t old_size, size_t new_size) {
+  failing *f = (failing *)user;
+  (void)old_size;
+  if (new_size == 0) {
+    free(memory);
+    f->blocks--;
+    return NULL;
+  }
+  if (f->left-- == 0) return NULL;
+  if (!memory) f->blocks++;
+  return realloc(memory, new_size);
+}
+static void test_failing_memory(void) {
+  int ended = 0, wrong = 0;
+  for (int n = 0; n < 1000 && !ended; n++) {
+    fm_session_desc desc = small_session();
+    fm_allocator allocator;
+    failing f;
+    fm_error error;
+    desc.frames = 3;
+    f.left = n;
+    f.blocks = 0;
+    memset(&allocator, 0, sizeof allocator);
+    allocator.user = &f;
+    allocator.resize = failing_resize;
+    common.allocator = &allocator;
+    if (fm_run(&desc, NULL, &error)) ended = f.left >= 0 ? 1 : ++wrong; /* success although an allocation failed */
+    else wrong += error.status != FM_ERROR_MEMORY;
+    CHECK_INT(f.blocks, 0);
+    disk_clear(&store);
+  }
+  CHECK(ended);
+  CHECK_INT(wrong, 0);
+}
+
+/* Paths of any length are used whole. */
+static void test_long_path(void) {
+  static char folder[250];
+  fm_session_desc desc = small_session();
+  fm_report report;
+  memset(folder, 'x', sizeof folder - 1);
+  for (size_t i = 50; i < sizeof folder - 1; i += 50) folder[i] = '/';
+  desc.out_dir = folder;
+  desc.frames = 2;
+  CHECK(fm_run(&desc, &report, NULL));
+  CHECK(strstr(report.folder, "/r/anna_bert") != NULL);
+  fmi_env env;
+  fmi_text text;
+  memset(&text, 0, sizeof text);
+  fmi_begin(&env, NULL, NULL, NULL);
+  text.env = &env;
+  text.pool = &env.temp;
+  for (int i = 0; i < 40; i++) CHECK(fmi_text_add(&text, "%s", folder));
+  size_t once = text.size;
+  CHECK(fmi_text_add(&text, "%s|%s", text.data ? folder : "", "end"));
+  CHECK_INT(text.size, once + sizeof folder - 1 + 4);
+  CHECK(strcmp(text.data + text.size - 4, "|end") == 0);
+  char *longer = fmi_copy_text(&env, &env.temp, text.data, text.size);
+  CHECK(fmi_text_add(&text, "%s.", longer)); /* far beyond any buffer on the stack */
+  CHECK(text.data[text.size - 1] == '.');
+  fmi_end(&env);
+  disk_clear(&store);
+}
+
+/* A camera that cannot be is refused before any folder is made. */
+static void test_bad_camera(void) {
+  fm_session_desc desc = small_session();
+  fm_camera camera;
+  fm_error error;
+  memset(&camera, 0, sizeof camera);
+  desc.camera = &camera;
+  CHECK(!fm_run(&desc, NULL, &error));
+  CHECK_INT(error.status, FM_ERROR_ARGUMENT);
+  CHECK_INT(store.count, 0);
+  desc.camera = NULL;
+  heads[1] = NULL;
+  CHECK(!fm_run(&desc, NULL, &error));
+  CHECK_INT(error.status, FM_ERROR_ARGUMENT);
+  disk_clear(&store);
+}
+
+/* Details go to the caller alone. */
+static int details;
+static void count_details(void *user, fm_log_level level, const char *line) {
+  (void)user;
+  (void)line;
+  details += level == FM_LOG_DETAIL;
+}
+static void test_details(void) {
+  fm_session_desc desc = small_session();
+  desc.frames = 5;
+  details = 0;
+  common.log = count_details;
+  CHECK(fm_run(&desc, NULL, NULL));
+  CHECK_INT(details, 5);
+  CHECK(strstr(disk_text(&store, "out/deep/r/anna_bert/session.log"), "png/anna") == NULL);
+  CHECK(strstr(disk_text(&store, "out/deep/r/anna_bert/session.log"), "prepare textures and normals: ") != NULL);
+  disk_clear(&store);
 }
 
 /* The same run gives the same bytes for any number of threads. */
@@ -363,4 +467,5 @@ static void test_calendar(void) {
 TEST_MAIN({"default run", test_default_run}, {"contents of frames", test_frame_contents}, {"weights and names", test_weights_and_names},
           {"three heads", test_many_heads}, {"equal and awkward names", test_equal_names}, {"a run that exists", test_existing_run},
           {"refusals leave nothing", test_refusals}, {"warnings", test_warnings}, {"every write failing", test_failing_writes},
-          {"cancelling anywhere", test_cancelling}, {"same files for any thread count", test_same_files}, {"calendar", test_calendar})
+          {"cancelling anywhere", test_cancelling}, {"every allocation failing", test_failing_memory}, {"long paths", test_long_path}, {"bad camera, missing head", test_bad_camera},
+          {"details", test_details}, {"same files for any thread count", test_same_files}, {"calendar", test_calendar})

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { COLUMNS = 6, ROWS = 2, WIDTH = 180, HEIGHT = 228 };
 
@@ -59,7 +60,6 @@ int main(int argc, char **argv) {
       frames[i].camera = &camera[i / COLUMNS];
       frames[i].width = WIDTH;
       frames[i].height = HEIGHT;
-      memset(frames[i].background, 255, 3);
     }
     scene.heads = heads;
     scene.head_count = 2;

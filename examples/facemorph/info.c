@@ -156,8 +156,8 @@ static void mesh_json(const fm_mesh *mesh) {
 /* A length with three digits behind the point (a tenth of a percent of a head), which is enough to look at. */
 static void put_length(double value) {
   char text[32];
-  double rounded = (double)(int64_t)(value * 1000.0 + (value < 0.0 ? -0.5 : 0.5)) / 1000.0;
-  fputs(cli_double(text, value > -1e12 && value < 1e12 ? rounded : value), stdout);
+  if (value > -1e12 && value < 1e12) value = (double)(int64_t)(value * 1000.0 + (value < 0.0 ? -0.5 : 0.5)) / 1000.0;
+  fputs(cli_double(text, value), stdout);
 }
 
 static void put_row(const char *label) { printf("  %-13s ", label); }

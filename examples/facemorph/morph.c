@@ -265,6 +265,8 @@ static int run(const options *o, const char *const files[2]) {
   fm_report report;
   fm_error error;
   cli_output output;
+  fm_limits limits;
+  memset(&limits, 0, sizeof limits);
   memset(&desc, 0, sizeof desc);
   memset(&common, 0, sizeof common);
   memset(&report, 0, sizeof report);
@@ -277,6 +279,11 @@ static int run(const options *o, const char *const files[2]) {
     desc.camera = &camera;
   }
   output.level = o->level;
+  /* the default limit is for what files ask for; the pictures' size is the user's own wish: room for a few of them */
+  limits.memory = (size_t)1 << 30;
+  size_t wanted = (size_t)desc.width * (size_t)desc.height;
+  limits.memory += wanted < SIZE_MAX / 64 ? 16 * wanted : 0;
+  common.limits = &limits;
   common.threads = o->threads;
   common.progress = cli_show_progress;
   common.progress_user = &output;
