@@ -147,7 +147,7 @@ typedef struct fm_allocator {
 
 /* Bounds that no input can exceed; 0 = default. */
 typedef struct fm_limits {
-  size_t memory;        /* bytes alive at one time within one call; default 1 GiB */
+  size_t memory;        /* bytes alive at one time within one call; default 900 MiB: below 1 GB in all */
   size_t allocations;   /* blocks alive at one time within one call; default 1 Mi */
   size_t vertices;      /* of a mesh; its corners may be 8 times as many; default 16 Mi */
   size_t image_side;    /* pixels; default 16384 */
@@ -1019,7 +1019,7 @@ FMI_FN void fmi_begin(fmi_env *env, const fm_common *common, fm_error *error, co
   if (env->common->allocator && env->common->allocator->resize) env->allocator = *env->common->allocator;
   else env->allocator.resize = fmi_default_resize, env->allocator.thread_safe = true;
   if (env->common->limits) env->limits = *env->common->limits;
-  if (!env->limits.memory) env->limits.memory = (size_t)1 << 30;
+  if (!env->limits.memory) env->limits.memory = (size_t)900 << 20;
   if (!env->limits.allocations) env->limits.allocations = (size_t)1 << 20;
   if (!env->limits.vertices) env->limits.vertices = (size_t)1 << 24;
   if (!env->limits.image_side) env->limits.image_side = 16384;

@@ -280,7 +280,7 @@ static int run(const options *o, const char *const files[2]) {
   }
   output.level = o->level;
   /* the default limit is for what files ask for; the pictures' size is the user's own wish: room for a few of them */
-  limits.memory = (size_t)1 << 30;
+  limits.memory = (size_t)900 << 20;
   size_t wanted = (size_t)desc.width * (size_t)desc.height;
   limits.memory += wanted < SIZE_MAX / 64 ? 16 * wanted : 0;
   common.limits = &limits;
