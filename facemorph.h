@@ -1638,15 +1638,6 @@ FMI_FN bool fmi_text_number(fmi_text *text, double value) {
    Streams, sinks and files. The default files are stdio's with UTF-8 paths; a written file appears under its name whole or not
    at all. Test: tests/test_streams.c */
 
-typedef struct fmi_memory_stream { const uint8_t *data; size_t size, position; } fmi_memory_stream;
-FMI_FN int64_t fmi_memory_read(void *user, void *buffer, size_t size) {
-  fmi_memory_stream *m = (fmi_memory_stream *)user;
-  size_t n = fmi_min_size(size, m->size - m->position);
-  memcpy(buffer, m->data + m->position, n);
-  m->position += n;
-  return (int64_t)n;
-}
-
 #ifndef FACEMORPH_NO_STDIO
 /* Why the last call of the C library failed; "" if it did not say. */
 FMI_FN const char *fmi_reason(void) { return errno ? strerror(errno) : ""; }
@@ -2027,8 +2018,8 @@ FMI_FN double fmi_clock(const fmi_env *env) {
 }
 
 /* ============================================================ [FM:math] =============================================
-   sin, cos, log2, exp2 and pow whose last bit does not depend on a C library. Polynomials in double, within 2 units in the
-   last place over the ranges that are used. Test: tests/test_math.c */
+   sin, cos, tan, log2 and exp2 whose last bit does not depend on a C library: polynomials over the ranges that are used.
+   Test: tests/test_math.c */
 
 /* sin or cos of 0 to 90 degrees by the Taylor series on [0, pi/4]; the first terms left out are below 3e-18. */
 FMI_FN double fmi_quarter_turn(double degrees, bool cosine) {
@@ -2059,27 +2050,8 @@ FMI_FN double fmi_cos_degrees(double degrees) {
 }
 FMI_FN double fmi_tan_degrees(double degrees) { return fmi_sin_degrees(degrees) / fmi_cos_degrees(degrees); }
 
-/* log2 of a positive, normal number: the exponent, and log2 m = (2 / ln 2) atanh((m - 1) / (m + 1)) for m near 1. */
-FMI_FN double fmi_log2(double x) {
-  uint64_t bits = fmi_double_bits(x);
-  int exponent = (int)(bits >> 52) - 1023;
-  double m = fmi_bits_double((bits & 0xFFFFFFFFFFFFFull) | 0x3FF0000000000000ull);
-  if (m > 1.4142135623730951) { m *= 0.5; exponent++; }
-  double z = (m - 1.0) / (m + 1.0), z2 = z * z;
-  double sum = 1.0 + z2 * (1.0 / 3 + z2 * (1.0 / 5 + z2 * (1.0 / 7 + z2 * (1.0 / 9 + z2 * (1.0 / 11 + z2 * (1.0 / 13 +
-               z2 * (1.0 / 15 + z2 * (1.0 / 17 + z2 * (1.0 / 19)))))))));
-  return exponent + 2.8853900817779268 * z * sum;
-}
-/* 2^x for |x| < 1000: the nearest integer in the exponent, a Taylor series of e^r for the rest. */
-FMI_FN double fmi_exp2(double x) {
-  double whole = floor(x + 0.5), r = (x - whole) * 0.69314718055994531;
-  double sum = 1.0 + r * (1.0 + r * (1.0 / 2 + r * (1.0 / 6 + r * (1.0 / 24 + r * (1.0 / 120 + r * (1.0 / 720 + r * (1.0 / 5040 +
-               r * (1.0 / 40320 + r * (1.0 / 362880 + r * (1.0 / 3628800 + r * (1.0 / 39916800 + r * (1.0 / 479001600))))))))))));
-  return sum * fmi_bits_double((uint64_t)((int64_t)whole + 1023) << 52);
-}
-FMI_FN double fmi_pow(double x, double y) { return x <= 0.0 ? 0.0 : fmi_exp2(y * fmi_log2(x)); }
-
-/* The same in float, for every pixel: log2 of a positive, normal x within 2e-7, 2^x for |x| < 126 within 2e-7 of its value. */
+/* For every pixel, in float: log2 of a positive, normal x within 2e-7, by (2 / ln 2) atanh((m - 1) / (m + 1)) for m near 1; 2^x for
+   |x| < 126 within 2e-7 of its value. */
 FMI_FN float fmi_log2f(float x) {
   uint32_t bits = fmi_float_bits(x);
   int32_t shifted = (int32_t)(bits - 0x3F3504F3u); /* relative to sqrt(1/2): the mantissa falls in [sqrt(1/2), sqrt(2)) */
