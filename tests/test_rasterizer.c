@@ -287,6 +287,72 @@ static void test_inside_a_box(void) {
   CHECK_INT(partly, 0);
 }
 
+static uint32_t next_random(uint32_t *state) {
+  *state = *state * 1664525u + 1013904223u;
+  return *state >> 8;
+}
+
+/* A plane of squares whose outer corners lie far beyond the grid, so that clipped triangles meet whole ones all over the picture:
+   no sample is left out between them. Inner corners lie between two places of the grid, where float and double round to different ones. */
+static void test_clipped_neighbours(void) {
+  enum { CELLS = 5 };
+  static scene_mesh s;
+  static scene_picture p;
+  fm_camera camera = scene_camera();
+  camera.distance = 40;
+  uint32_t random = 7;
+  int holes = 0;
+  for (int round = 0; round < 100; round++) {
+    double v[CELLS + 1][CELLS + 1][3];
+    for (int y = 0; y <= CELLS; y++)
+      for (int x = 0; x <= CELLS; x++) {
+        bool inside = x > 0 && x < CELLS && y > 0 && y < CELLS;
+        double reach = inside ? 4.0 : 30000.0 + next_random(&random) % 90000;
+        double jx = inside ? (next_random(&random) % 400 + 0.5) / 256 - 1 / 2097152.0 : 0.0, jy = inside ? (next_random(&random) % 400 + 0.5) / 256 - 1 / 2097152.0 : 0.0;
+        v[y][x][0] = 16 + (x - CELLS / 2.0) * reach + jx;
+        v[y][x][1] = 16 + (y - CELLS / 2.0) * reach + jy;
+        v[y][x][2] = 0;
+      }
+    scene_clear(&s);
+    for (int y = 0; y < CELLS; y++)
+      for (int x = 0; x < CELLS; x++)
+        for (int half = 0; half < 2; half++) {
+          double t[3][3];
+          memcpy(t[0], v[y + half][x + half], sizeof t[0]);
+          memcpy(t[1], v[y + 1][x], sizeof t[1]);
+          memcpy(t[2], v[y][x + 1], sizeof t[2]);
+          scene_triangle(&s, t, no_uv, 0);
+        }
+    CHECK(scene_draw_one(&p, &s, &camera, 4, true, true));
+    for (int i = 0; i < SCENE_SIDE * SCENE_SIDE; i++) holes += p.pixels[4 * i + 3] != 255;
+  }
+  CHECK_INT(holes, 0);
+}
+
+/* Numbers that no head has: drawn or refused, never undefined (the sanitizers of make verify look at it). */
+static void test_vast_numbers(void) {
+  static scene_mesh s;
+  static scene_picture p;
+  static const double sizes[] = {1e-40, 1e-20, 1e8, 1e15, 1e20, 1e25, 1e30, 3e38};
+  static uint8_t texel[3] = {9, 99, 199};
+  uint32_t random = 3;
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+    for (int round = 0; round < 8; round++) {
+      fm_camera camera = scene_camera();
+      if (round % 2) camera.distance = round % 4 == 1 ? 3.0 : 1e6;
+      camera.yaw = 17.0 * round;
+      scene_clear(&s);
+      scene_texture(&s, texel, 1, 1, 3);
+      for (int k = 0; k < 6; k++) {
+        double t[3][3], uv[3][2];
+        for (int c = 0; c < 9; c++) t[c / 3][c % 3] = ((int)(next_random(&random) % 2001) - 1000) / 1000.0 * (next_random(&random) % 3 ? sizes[i] : 8.0);
+        for (int c = 0; c < 6; c++) uv[c / 2][c % 2] = ((int)(next_random(&random) % 2001) - 1000) * (round < 4 ? 1.0 : sizes[i] / 1000.0);
+        scene_triangle(&s, t, uv, 0);
+      }
+      CHECK(scene_draw_one(&p, &s, &camera, round < 4 ? 1 : 4, false, false));
+    }
+}
+
 /* Alpha below one half cuts out, unless ignored. */
 static void test_cutout(void) {
   static scene_mesh s;
@@ -591,6 +657,6 @@ TEST_MAIN({"coverage of a triangle", test_triangle_coverage}, {"sample positions
           {"shared edges cover each sample once", test_shared_edges}, {"exact texels", test_exact_texels}, {"half the size", test_minified},
           {"levels of odd sizes", test_odd_levels}, {"depth order", test_depth_order}, {"perspective", test_perspective}, {"light", test_light},
           {"no bleeding at seams", test_no_bleeding}, {"near plane", test_near_plane}, {"inside a box", test_inside_a_box},
-          {"cut-outs", test_cutout}, {"opacity maps", test_opacity_map}, {"culling", test_culling}, {"blending and masks", test_blending},
+          {"clipped neighbours", test_clipped_neighbours}, {"vast numbers", test_vast_numbers}, {"cut-outs", test_cutout}, {"opacity maps", test_opacity_map}, {"culling", test_culling}, {"blending and masks", test_blending},
           {"separate samplers agree", test_separate_samplers}, {"fit", test_fit}, {"yaw and pitch", test_turning},
           {"same bytes for any thread count", test_same_bytes}, {"bands", test_bands})
