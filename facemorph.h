@@ -216,6 +216,7 @@ typedef struct fm_image {
   int width, height;
   int channels;         /* 1 grey, 2 grey + alpha, 3 RGB, 4 RGBA (straight alpha) */
   uint8_t *pixels;      /* width * height * channels bytes */
+  uint8_t *coverage;    /* of rendered pictures: how many of each pixel's samples the heads cover, width * height bytes; else NULL */
   void *owner;          /* NULL: the caller's own pixels; otherwise freed by fm_free_image */
 } fm_image;
 
@@ -384,7 +385,7 @@ typedef struct fm_renderer {
   bool lanes_thread_safe;
   int (*begin)(void *user, const fm_scene *scene, fm_error *error);       /* returns the number of lanes, 0 on failure */
   bool (*submit)(void *user, int lane, const fm_frame *frame, fm_error *error);
-  /* waits; image->width, height, channels and pixels (room for all of them) are set by the caller */
+  /* waits; image->width, height and channels are set by the caller, and pixels and coverage (unless NULL) have the room: fill them */
   bool (*collect)(void *user, int lane, fm_image *image, fm_error *error);
   void (*end)(void *user);                                                /* after it, begin may be called again */
   void (*destroy)(void *user);                                            /* may be NULL */
@@ -9586,8 +9587,8 @@ FMI_FN void fmi_shade(const fmi_drawing *d, uint32_t triangle, int64_t x, int64_
   }
 }
 
-/* Shades one pixel from its words and writes it: every triangle in it once, weighted by its samples. */
-FMI_FN void fmi_resolve_pixel(const fmi_drawing *d, const uint64_t *words, int x, int y, uint8_t *out) {
+/* Shades one pixel from its words and writes it: every triangle in it once, weighted by its samples. Returns how many are covered. */
+FMI_FN int fmi_resolve_pixel(const fmi_drawing *d, const uint64_t *words, int x, int y, uint8_t *out) {
   const fmi_band *band = &d->band;
   const fm_frame *frame = &d->lane->frame;
   float sum[3] = {0.0f, 0.0f, 0.0f};
@@ -9617,6 +9618,7 @@ FMI_FN void fmi_resolve_pixel(const fmi_drawing *d, const uint64_t *words, int x
     out[c] = (uint8_t)(v / (float)of + 0.5f);
   }
   if (frame->transparent) out[3] = (uint8_t)((2 * 255 * covered + band->samples) / (2 * band->samples));
+  return covered;
 }
 
 /* Draws the lane's frame into image, whose size and channels are the frame's. */
@@ -9645,9 +9647,11 @@ FMI_FN void fmi_draw(const fmi_software *s, fmi_lane *lane, fm_image *image) {
       else if (fmi_load_triangle(&d, t->triangle, &setup)) fmi_fill_triangle(&d, t->triangle, &setup);
     }
     for (int y = d.band.row0; y < d.band.row1; y++)
-      for (int x = 0; x < image->width; x++)
-        fmi_resolve_pixel(&d, lane->words + ((size_t)(y - d.band.row0) * (size_t)image->width + (size_t)x) * (size_t)d.band.samples, x, y,
-                          image->pixels + ((size_t)y * (size_t)image->width + (size_t)x) * (size_t)image->channels);
+      for (int x = 0; x < image->width; x++) {
+        size_t pixel = (size_t)y * (size_t)image->width + (size_t)x, word = pixel - (size_t)d.band.row0 * (size_t)image->width;
+        int covered = fmi_resolve_pixel(&d, lane->words + word * (size_t)d.band.samples, x, y, image->pixels + pixel * (size_t)image->channels);
+        if (image->coverage) image->coverage[pixel] = (uint8_t)covered;
+      }
   }
 }
 #endif /* FACEMORPH_NO_RENDER */
@@ -9837,19 +9841,21 @@ FMI_FN size_t fmi_image_bytes(const fm_image *image) {
 
 /* Room for the largest of the frames in every slot. */
 FMI_FN bool fmi_round_allocate(fmi_env *env, fmi_round *round, const fm_frame *frames, size_t frame_count, size_t slots) {
-  size_t bytes = 0;
+  size_t bytes = 0, pixels = 0;
   for (size_t f = 0; f < frame_count; f++) {
     fm_image image = fmi_frame_image(&frames[f]);
     if (image.width < 1 || image.height < 1 || image.width > FMI_MAX_PICTURE || image.height > FMI_MAX_PICTURE)
       return fmi_fail(env, FM_ERROR_ARGUMENT, "frame %zu: a picture is 1 to %d pixels wide and high, not %d x %d", f, (int)FMI_MAX_PICTURE, image.width, image.height);
     bytes = fmi_max_size(bytes, fmi_image_bytes(&image));
+    pixels = fmi_max_size(pixels, fmi_mul_size((size_t)image.width, (size_t)image.height));
   }
   round->images = (fm_image *)fmi_alloc_zero(env, &env->temp, slots, sizeof *round->images);
   round->errors = (fm_error *)fmi_alloc_zero(env, &env->temp, slots, sizeof *round->errors);
   if (!round->images || !round->errors) return false;
   for (size_t i = 0; i < slots; i++) {
     round->images[i].pixels = (uint8_t *)fmi_alloc(env, &env->temp, bytes, 1);
-    if (!round->images[i].pixels) return false;
+    round->images[i].coverage = (uint8_t *)fmi_alloc(env, &env->temp, pixels, 1);
+    if (!round->images[i].pixels || !round->images[i].coverage) return false;
   }
   return true;
 }
@@ -9884,9 +9890,10 @@ FMI_FN bool fmi_render_frames(fmi_env *env, fm_renderer *renderer, const fm_fram
     round.count = fmi_min_size(slots, frame_count - round.first);
     round.frames = frames + round.first;
     for (size_t i = 0; i < round.count; i++) {
-      uint8_t *pixels = round.images[i].pixels;
+      fm_image buffers = round.images[i];
       round.images[i] = fmi_frame_image(&round.frames[i]);
-      round.images[i].pixels = pixels;
+      round.images[i].pixels = buffers.pixels;
+      round.images[i].coverage = buffers.coverage;
     }
     if (parallel) fmi_run_jobs(env, fmi_round_draw, &round, round.count);
     else fmi_round_draw_in_lanes(env, &round, lanes);
@@ -10518,7 +10525,7 @@ FMI_FN bool fmi_make_slots(fmi_session *s) {
   size_t workers = (size_t)fm_worker_count(env->common), left = (env->limits.memory - fmi_min_size(env->used, env->limits.memory)) / 2;
   s->scratch_size = fmi_add_size(fmi_png_scratch(picture.width, picture.height, picture.channels), 63) & ~(size_t)63;
   s->file_room = fmi_png_bound(picture.width, picture.height, picture.channels, texts);
-  size_t each = fmi_add_size(fmi_add_size(s->scratch_size, s->file_room), fmi_image_bytes(&picture));
+  size_t each = fmi_add_size(fmi_add_size(s->scratch_size, s->file_room), fmi_image_bytes(&picture) / (size_t)picture.channels * ((size_t)picture.channels + 1));
   s->slot_count = fmi_min_size(fmi_min_size(2 * workers, s->frame_count), fmi_max_size(left / each, 1));
   s->scratch_count = fmi_min_size(workers, s->slot_count);
   s->scratch = (uint8_t *)fmi_alloc(env, &env->temp, s->scratch_count, s->scratch_size);

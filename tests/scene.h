@@ -70,13 +70,14 @@ static inline fm_camera scene_camera(void) {
   return camera;
 }
 
-typedef struct scene_picture { uint8_t pixels[SCENE_SIDE * SCENE_SIDE * 4]; int channels; } scene_picture;
+typedef struct scene_picture { uint8_t pixels[SCENE_SIDE * SCENE_SIDE * 4], coverage[SCENE_SIDE * SCENE_SIDE]; int channels; } scene_picture;
 
 static inline bool scene_deliver(void *user, size_t frame, size_t slot, const fm_image *image, fm_error *error) {
   scene_picture *picture = (scene_picture *)user + frame;
   (void)slot;
   (void)error;
   picture->channels = image->channels;
+  memcpy(picture->coverage, image->coverage, (size_t)image->width * (size_t)image->height);
   memcpy(picture->pixels, image->pixels, (size_t)image->width * (size_t)image->height * (size_t)image->channels);
   return true;
 }

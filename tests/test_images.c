@@ -208,7 +208,7 @@ static void test_limits(void) {
 /* Pixels of the caller's own stay when an image is freed. */
 static void test_own_pixels(void) {
   uint8_t pixels[3] = {1, 2, 3};
-  fm_image image = {1, 1, 3, NULL, NULL};
+  fm_image image = {1, 1, 3, NULL, NULL, NULL};
   image.pixels = pixels;
   fm_free_image(&image);
   CHECK(image.pixels == NULL && pixels[1] == 2);

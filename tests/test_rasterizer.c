@@ -40,6 +40,13 @@ static void test_sample_positions(void) {
   CHECK_INT(scene_pixel(&p, 0, 0)[3], 128); /* .875,.375 and .625,.875 */
   CHECK_INT(scene_pixel(&p, 3, 3)[3], 255);
   CHECK_INT(scene_pixel(&p, 4, 3)[3], 0);
+  for (int opaque = 0; opaque < 2; opaque++) { /* the same, counted, whatever the background */
+    CHECK(scene_draw_one(&p, &s, &camera, 4, true, opaque == 0));
+    CHECK_INT(p.coverage[1 * SCENE_SIDE], 2);
+    CHECK_INT(p.coverage[1], 3);
+    CHECK_INT(p.coverage[3 * SCENE_SIDE + 3], 4);
+    CHECK_INT(p.coverage[3 * SCENE_SIDE + 4], 0);
+  }
 }
 
 /* Every sample of a square belongs to exactly one triangle of a fan around a point in it, wherever that point is. */

@@ -428,7 +428,7 @@ static void test_refused_frames(void) {
   CHECK(!renderer.submit(renderer.user, -1, &good, &error) && strstr(error.message, "lane"));
   CHECK(!renderer.submit(renderer.user, 2, &good, &error) && strstr(error.message, "lane"));
   uint8_t pixels[8 * 8 * 4];
-  fm_image image = {8, 8, 3, pixels, NULL}, small = {7, 8, 3, pixels, NULL}, rgba = {8, 8, 4, pixels, NULL};
+  fm_image image = {8, 8, 3, pixels, NULL, NULL}, small = {7, 8, 3, pixels, NULL, NULL}, rgba = {8, 8, 4, pixels, NULL, NULL};
   CHECK(!renderer.collect(renderer.user, 0, &image, &error) && error.status == FM_ERROR_ARGUMENT); /* nothing is in it */
   CHECK(!renderer.collect(renderer.user, 7, &image, &error) && error.status == FM_ERROR_ARGUMENT);
   CHECK(renderer.submit(renderer.user, 0, &good, &error));
@@ -491,7 +491,7 @@ static void test_begin_and_end(void) {
   fm_frame frame;
   const float one = 1.0f;
   uint8_t first[8 * 8 * 3], again[8 * 8 * 3];
-  fm_image image = {8, 8, 3, first, NULL};
+  fm_image image = {8, 8, 3, first, NULL, NULL};
   fm_scene scene = square_scene(2);
   memset(&common, 0, sizeof common);
   memset(&frame, 0, sizeof frame);
