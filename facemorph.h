@@ -708,7 +708,9 @@ FMI_FN void fmi_put_le64(uint8_t *p, uint64_t v) {
 #endif
 FMI_FN uint32_t fmi_le16(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8; }
 FMI_FN uint32_t fmi_be16(const uint8_t *p) { return (uint32_t)p[0] << 8 | (uint32_t)p[1]; }
-FMI_FN uint32_t fmi_be32(const uint8_t *p) { return fmi_be16(p) << 16 | fmi_be16(p + 2); }
+FMI_FN uint32_t fmi_be32(const uint8_t *p) {
+  return fmi_be16(p) << 16 | fmi_be16(p + 2);
+}
 FMI_FN void fmi_put_be32(uint8_t *p, uint32_t v) {
   p[0] = (uint8_t)(v >> 24); p[1] = (uint8_t)(v >> 16); p[2] = (uint8_t)(v >> 8); p[3] = (uint8_t)v;
 }
@@ -2049,7 +2051,9 @@ FMI_FN double fmi_cos_degrees(double degrees) {
   if (turn > 180.0) turn = 360.0 - turn;
   return turn > 90.0 ? -fmi_quarter_turn(turn - 90.0, false) : fmi_quarter_turn(turn, true);
 }
-FMI_FN double fmi_tan_degrees(double degrees) { return fmi_sin_degrees(degrees) / fmi_cos_degrees(degrees); }
+FMI_FN double fmi_tan_degrees(double degrees) {
+  return fmi_sin_degrees(degrees) / fmi_cos_degrees(degrees);
+}
 
 /* For every pixel, in float: log2 of a positive, normal x within 2e-7, by (2 / ln 2) atanh((m - 1) / (m + 1)) for m near 1; 2^x for
    |x| < 126 within 2e-7 of its value. */
@@ -6769,7 +6773,9 @@ FMI_FN fmi_fbx_level fmi_fbx_children(const fmi_fbx_record *record) {
 }
 
 /* The records inside an object, which lies inside Objects. */
-FMI_FN fmi_fbx_level fmi_fbx_object_level(const fmi_fbx_object *object) { return fmi_fbx_inside(object->children, object->end, 3); }
+FMI_FN fmi_fbx_level fmi_fbx_object_level(const fmi_fbx_object *object) {
+  return fmi_fbx_inside(object->children, object->end, 3);
+}
 
 /* Steps to the next record of a level. False at its end, and where the file is damaged, which is recorded. */
 FMI_FN bool fmi_fbx_next(fmi_fbx *fbx, fmi_fbx_level *level, fmi_fbx_record *record) {
