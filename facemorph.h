@@ -581,8 +581,8 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
    Guarantees: no contraction of a*b+c within this file, round-to-nearest without flush-to-zero inside every call.
    Trusts: IEEE 754 binary32 and binary64 with correctly rounded + - * / sqrt. Test: tests/test_platform.c */
 
-#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0) || defined(__ASSOCIATIVE_MATH__) || \
-    defined(__RECIPROCAL_MATH__) || defined(_M_FP_FAST)
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__ > 0) || \
+    defined(__ASSOCIATIVE_MATH__) || defined(__RECIPROCAL_MATH__) || defined(_M_FP_FAST)
 #error "facemorph.h: fast math breaks its results. Compile the one file that defines FACEMORPH_IMPLEMENTATION without it."
 #endif
 #if (defined(__i386__) && !defined(__SSE2_MATH__)) || (defined(_M_IX86_FP) && _M_IX86_FP < 2)
@@ -657,7 +657,8 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
 #if defined(__clang__)
 #define FMI_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
-#define FMI_PRINTF(text, first) __attribute__((format(gnu_printf, text, first))) /* mingw's printf is Microsoft's otherwise */
+#define FMI_PRINTF(text, first) \
+  __attribute__((format(gnu_printf, text, first))) /* mingw's printf is Microsoft's otherwise */
 #endif
 #define FMI_NOINLINE __attribute__((noinline))
 #else
@@ -695,12 +696,15 @@ FMI_FN bool fmi_is_finite(double x) { return (fmi_double_bits(x) >> 52 & 0x7FF) 
 
 /* Unaligned reads and writes of either byte order. Where memory is little-endian memcpy says it best: gcc -O2 does not put the
    bytewise form of 64 bits inline. */
-#if defined(_M_IX86) || defined(_M_X64) || defined(_M_ARM64) || (defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+#if defined(_M_IX86) || defined(_M_X64) || defined(_M_ARM64) || \
+    (defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
 FMI_FN uint32_t fmi_le32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
 FMI_FN uint64_t fmi_le64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
 FMI_FN void fmi_put_le64(uint8_t *p, uint64_t v) { memcpy(p, &v, 8); }
 #else
-FMI_FN uint32_t fmi_le32(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
+FMI_FN uint32_t fmi_le32(const uint8_t *p) {
+  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
 FMI_FN uint64_t fmi_le64(const uint8_t *p) { return (uint64_t)fmi_le32(p) | (uint64_t)fmi_le32(p + 4) << 32; }
 FMI_FN void fmi_put_le64(uint8_t *p, uint64_t v) {
   for (int i = 0; i < 8; i++) p[i] = (uint8_t)(v >> 8 * i);
@@ -801,12 +805,22 @@ FMI_FN size_t fmi_format_list(char *out, size_t room, const char *format, va_lis
       if (*f == '0') pad = *f++;
       while (*f >= '0' && *f <= '9') width = width * 10 + (size_t)(*f++ - '0');
       switch (*f) {
-        case 'd': { int v = va_arg(list, int); negative = v < 0; value = negative ? 0u - (uint64_t)(int64_t)v : (uint64_t)v; break; }
+        case 'd': {
+          int v = va_arg(list, int);
+          negative = v < 0;
+          value = negative ? 0u - (uint64_t)(int64_t)v : (uint64_t)v;
+          break;
+        }
         case 'u': case 'x': value = va_arg(list, unsigned); break;
         case 'z': f++; value = va_arg(list, size_t); break;
         case 'l': f += 2; value = va_arg(list, unsigned long long); break;
         case 'c': digits[0] = (char)va_arg(list, int); piece = digits; number = false; break;
-        case 's': piece = va_arg(list, const char *); if (!piece) piece = "(none)"; length = strlen(piece); number = false; break;
+        case 's':
+          piece = va_arg(list, const char *);
+          if (!piece) piece = "(none)";
+          length = strlen(piece);
+          number = false;
+          break;
         default: piece = f; number = false; break; /* %% */
       }
       if (number) {
@@ -885,13 +899,15 @@ FMI_FN bool fmi_record(fmi_env *env, fm_status status, int line, uint64_t offset
   fmi_format_list(what, sizeof what, format, list);
   const char *file = env->file ? fmi_text_tail(env->file, 400) : "", *dots = env->file && file != env->file ? "..." : "";
   if (env->file && line) fmi_format(text, sizeof text, "%s%s: line %d: %s", dots, file, line, what);
-  else if (env->file && offset != FM_NO_OFFSET) fmi_format(text, sizeof text, "%s%s: byte %llu: %s", dots, file, (unsigned long long)offset, what);
+  else if (env->file && offset != FM_NO_OFFSET)
+    fmi_format(text, sizeof text, "%s%s: byte %llu: %s", dots, file, (unsigned long long)offset, what);
   else if (env->file) fmi_format(text, sizeof text, "%s%s: %s", dots, file, what);
   else fmi_format(text, sizeof text, "%s", what);
   fm_set_error(env->error, status, text);
   env->error->line = line;
   env->error->offset = offset;
-  if (env->file) fmi_format(env->error->file, sizeof env->error->file, "%s", fmi_text_tail(env->file, sizeof env->error->file - 1));
+  if (env->file)
+    fmi_format(env->error->file, sizeof env->error->file, "%s", fmi_text_tail(env->file, sizeof env->error->file - 1));
   return false;
 }
 FMI_FN FMI_PRINTF(3, 4) bool fmi_fail(fmi_env *env, fm_status status, const char *format, ...) {
@@ -932,13 +948,16 @@ FMI_FN void *fmi_default_resize(void *user, void *memory, size_t old_size, size_
 FMI_FN void *fmi_alloc(fmi_env *env, fmi_pool *pool, size_t count, size_t size) {
   size_t bytes = fmi_add_size(fmi_mul_size(count, size), sizeof(fmi_block));
   if (env->blocks >= env->limits.allocations || bytes > env->limits.memory || env->used > env->limits.memory - bytes) {
-    fmi_fail(env, FM_ERROR_LIMIT, "needs %llu more bytes, over the limit of %llu bytes in %llu blocks; use smaller files, or raise fm_limits.memory or .allocations",
-             (unsigned long long)bytes, (unsigned long long)env->limits.memory, (unsigned long long)env->limits.allocations);
+    fmi_fail(
+        env, FM_ERROR_LIMIT,
+        "needs %llu more bytes, over the limit of %llu bytes in %llu blocks; use smaller files, or raise fm_limits.memory or .allocations",
+        (unsigned long long)bytes, (unsigned long long)env->limits.memory, (unsigned long long)env->limits.allocations);
     return NULL;
   }
   fmi_block *block = (fmi_block *)env->allocator.resize(env->allocator.user, NULL, 0, bytes);
   if (!block) {
-    fmi_fail(env, FM_ERROR_MEMORY, "no memory is left for %llu more bytes; close other programs, or use smaller files", (unsigned long long)bytes);
+    fmi_fail(env, FM_ERROR_MEMORY, "no memory is left for %llu more bytes; close other programs, or use smaller files",
+             (unsigned long long)bytes);
     return NULL;
   }
   block->size = bytes;
@@ -963,14 +982,17 @@ FMI_FN void *fmi_resize(fmi_env *env, fmi_pool *pool, void *memory, size_t count
   fmi_block *block = (fmi_block *)memory - 1;
   size_t old = block->size, bytes = fmi_add_size(fmi_mul_size(count, size), sizeof(fmi_block));
   if (bytes > env->limits.memory || env->used - fmi_min_size(env->used, old) > env->limits.memory - bytes) {
-    fmi_fail(env, FM_ERROR_LIMIT, "needs %llu bytes in one block, over the limit of %llu bytes; use smaller files, or raise fm_limits.memory",
-             (unsigned long long)bytes, (unsigned long long)env->limits.memory);
+    fmi_fail(
+        env, FM_ERROR_LIMIT,
+        "needs %llu bytes in one block, over the limit of %llu bytes; use smaller files, or raise fm_limits.memory",
+        (unsigned long long)bytes, (unsigned long long)env->limits.memory);
     return NULL;
   }
   fmi_block **link = block->link;
   block = (fmi_block *)env->allocator.resize(env->allocator.user, block, old, bytes);
   if (!block) {
-    fmi_fail(env, FM_ERROR_MEMORY, "no memory is left for %llu more bytes; close other programs, or use smaller files", (unsigned long long)bytes);
+    fmi_fail(env, FM_ERROR_MEMORY, "no memory is left for %llu more bytes; close other programs, or use smaller files",
+             (unsigned long long)bytes);
     return NULL;
   }
   *link = block; /* it may have moved */
@@ -1083,7 +1105,8 @@ FMI_FN char *fmi_copy_text(fmi_env *env, fmi_pool *pool, const char *text, size_
 typedef struct fmi_text { fmi_env *env; fmi_pool *pool; char *data; size_t size, room; } fmi_text;
 
 FMI_FN bool fmi_text_bytes(fmi_text *text, const char *bytes, size_t count) {
-  char *data = (char *)fmi_reserve(text->env, text->pool, text->data, fmi_add_size(fmi_add_size(text->size, count), 1), &text->room, 1);
+  char *data = (char *)fmi_reserve(text->env, text->pool, text->data, fmi_add_size(fmi_add_size(text->size, count), 1),
+                                   &text->room, 1);
   if (!data) return false;
   text->data = data;
   memcpy(data + text->size, bytes, count);
@@ -1096,7 +1119,8 @@ FMI_FN bool fmi_text_list(fmi_text *text, const char *format, va_list list) {
   va_copy(again, list);
   size_t more = fmi_format_list(NULL, 0, format, again);
   va_end(again);
-  char *data = (char *)fmi_reserve(text->env, text->pool, text->data, fmi_add_size(fmi_add_size(text->size, more), 1), &text->room, 1);
+  char *data = (char *)fmi_reserve(text->env, text->pool, text->data, fmi_add_size(fmi_add_size(text->size, more), 1),
+                                   &text->room, 1);
   if (!data) return false;
   text->data = data;
   fmi_format_list(data + text->size, more + 1, format, list);
@@ -1133,7 +1157,8 @@ FMI_FN bool fmi_tell_progress(fmi_env *env, const char *stage, size_t done, size
   progress.done = done;
   progress.total = total;
   if (!env->common->progress || env->common->progress(env->common->progress_user, &progress)) return true;
-  return fmi_fail(env, FM_ERROR_CANCELLED, "cancelled at %s %llu of %llu", stage, (unsigned long long)done, (unsigned long long)total);
+  return fmi_fail(env, FM_ERROR_CANCELLED, "cancelled at %s %llu of %llu", stage, (unsigned long long)done,
+                  (unsigned long long)total);
 }
 
 /* ============================================================ [FM:numbers] ==========================================
@@ -1233,7 +1258,9 @@ FMI_FN uint32_t fmi_take_digits(const char *p, const char *end, int *count) {
     if (n) {
       x = x << 8 * (8 - n) & 0x0F * ones; /* zeros in front; then pairs, fours and eights of digits */
       x = x * 10 + (x >> 8);
-      x = ((x & 0x000000FF000000FFu) * (100 + ((uint64_t)1000000 << 32)) + (x >> 16 & 0x000000FF000000FFu) * (1 + ((uint64_t)10000 << 32))) >> 32;
+      x = ((x & 0x000000FF000000FFu) * (100 + ((uint64_t)1000000 << 32)) +
+           (x >> 16 & 0x000000FF000000FFu) * (1 + ((uint64_t)10000 << 32))) >>
+          32;
     } else x = 0;
     value = (uint32_t)x;
   } else
@@ -1813,7 +1840,8 @@ FMI_FN void fmi_add_reason(char *out, size_t room) {
    not close the stream. */
 FMI_FN bool fmi_read_all(fmi_env *env, fmi_pool *pool, const fm_stream *stream, uint8_t **data, size_t *size) {
   size_t left = env->limits.memory - fmi_min_size(env->used, env->limits.memory), count = 0;
-  size_t room = stream->size_hint > 0 && stream->size_hint < left / 2 ? (size_t)stream->size_hint + 1 : fmi_min_size(65536, left / 4 + 1);
+  size_t room = stream->size_hint > 0 && stream->size_hint < left / 2 ? (size_t)stream->size_hint + 1
+                                                                      : fmi_min_size(65536, left / 4 + 1);
   uint8_t *buffer = (uint8_t *)fmi_alloc(env, pool, room + 1, 1);
   if (!buffer) return false;
   for (;;) {
@@ -1823,12 +1851,15 @@ FMI_FN bool fmi_read_all(fmi_env *env, fmi_pool *pool, const fm_stream *stream, 
       char reason[200];
       fmi_add_reason(reason, sizeof reason);
       fmi_release(env, buffer);
-      return fmi_fail_byte(env, FM_ERROR_READ, count, "reading stopped with an error%s; check the disk, or copy the file again", reason);
+      return fmi_fail_byte(env, FM_ERROR_READ, count,
+                           "reading stopped with an error%s; check the disk, or copy the file again", reason);
     }
     if (got == 0) break;
     count += (size_t)got;
     if (count == room) {
-      size_t grown = stream->size_hint > room && stream->size_hint < left - fmi_min_size(left, 128) ? (size_t)stream->size_hint + 1 : fmi_mul_size(room, 2);
+      size_t grown = stream->size_hint > room && stream->size_hint < left - fmi_min_size(left, 128)
+                         ? (size_t)stream->size_hint + 1
+                         : fmi_mul_size(room, 2);
       uint8_t *bigger = (uint8_t *)fmi_resize(env, pool, buffer, fmi_add_size(grown, 1), 1);
       if (!bigger) {
         fmi_release(env, buffer);
@@ -1845,7 +1876,8 @@ FMI_FN bool fmi_read_all(fmi_env *env, fmi_pool *pool, const fm_stream *stream, 
 }
 
 /* Reads a whole file. With `must`, a file that cannot be opened is a failure; without, *found tells. */
-FMI_FN bool fmi_read_file(fmi_env *env, fmi_pool *pool, const char *path, bool must, bool *found, uint8_t **data, size_t *size) {
+FMI_FN bool fmi_read_file(fmi_env *env, fmi_pool *pool, const char *path, bool must, bool *found, uint8_t **data,
+                          size_t *size) {
   fm_files files = fmi_files_of(env);
   fm_stream stream;
   memset(&stream, 0, sizeof stream);
@@ -1880,7 +1912,8 @@ FMI_FN bool fmi_write(fmi_env *env, fmi_out *out, const void *data, size_t size)
   fmi_clear_reason();
   if (out->sink.write(out->sink.user, data, size)) return true;
   fmi_add_reason(reason, sizeof reason);
-  return fmi_fail(env, FM_ERROR_WRITE, "%s: writing failed%s; check the free space (nothing is left under that name)", out->path, reason);
+  return fmi_fail(env, FM_ERROR_WRITE, "%s: writing failed%s; check the free space (nothing is left under that name)",
+                  out->path, reason);
 }
 /* keep = false, or a call that has already failed, removes what was written. */
 FMI_FN bool fmi_close_write(fmi_env *env, fmi_out *out, bool keep) {
@@ -1889,7 +1922,8 @@ FMI_FN bool fmi_close_write(fmi_env *env, fmi_out *out, bool keep) {
   keep = keep && env->error->status == FM_OK;
   if (out->files.close_write(out->files.user, &out->sink, keep) || !keep) return keep;
   fmi_add_reason(reason, sizeof reason);
-  return fmi_fail(env, FM_ERROR_WRITE, "%s: writing failed%s; check the free space (nothing is left under that name)", out->path, reason);
+  return fmi_fail(env, FM_ERROR_WRITE, "%s: writing failed%s; check the free space (nothing is left under that name)",
+                  out->path, reason);
 }
 FMI_FN bool fmi_write_file(fmi_env *env, const char *path, const void *data, size_t size) {
   fmi_out out;
@@ -2063,11 +2097,15 @@ FMI_FN float fmi_log2f(float x) {
   int32_t exponent = shifted >= 0 ? shifted >> 23 : -((-shifted + 0x7FFFFF) >> 23);
   float m = fmi_bits_float(bits - ((uint32_t)exponent << 23));
   float z = (m - 1.0f) / (m + 1.0f), z2 = z * z;
-  return (float)exponent + z * (2.8853900818f + z2 * (0.9617966939f + z2 * (0.5770780164f + z2 * (0.4121985831f + z2 * 0.3205988980f))));
+  return (float)exponent +
+         z * (2.8853900818f + z2 * (0.9617966939f + z2 * (0.5770780164f + z2 * (0.4121985831f + z2 * 0.3205988980f))));
 }
 FMI_FN float fmi_exp2f(float x) {
   float whole = floorf(x + 0.5f), r = x - whole;
-  float sum = 1.0f + r * (0.6931471806f + r * (0.2402265070f + r * (0.0555041087f + r * (0.0096181291f + r * (0.0013333558f + r * 0.0001540353f)))));
+  float sum =
+      1.0f +
+      r * (0.6931471806f +
+           r * (0.2402265070f + r * (0.0555041087f + r * (0.0096181291f + r * (0.0013333558f + r * 0.0001540353f)))));
   return sum * fmi_bits_float((uint32_t)((int32_t)whole + 127) << 23);
 }
 
@@ -2218,7 +2256,8 @@ FMI_FN void fmi_sha256_block(fmi_sha256 *sha, const uint8_t *p) {
   for (int i = 0; i < 8; i++) sha->state[i] += s[i];
 }
 FMI_FN void fmi_sha256_begin(fmi_sha256 *sha) {
-  static const uint32_t start[8] = {0x6A09E667u, 0xBB67AE85u, 0x3C6EF372u, 0xA54FF53Au, 0x510E527Fu, 0x9B05688Cu, 0x1F83D9ABu, 0x5BE0CD19u};
+  static const uint32_t start[8] = {0x6A09E667u, 0xBB67AE85u, 0x3C6EF372u, 0xA54FF53Au,
+                                    0x510E527Fu, 0x9B05688Cu, 0x1F83D9ABu, 0x5BE0CD19u};
   memcpy(sha->state, start, sizeof start);
   sha->size = 0;
 }
@@ -2254,7 +2293,8 @@ FMI_FN void fmi_sha256_end(fmi_sha256 *sha, uint8_t digest[32]) {
 /* Base value and number of extra bits of each length and distance code (RFC 1951, 3.2.5). */
 static const uint16_t fmi_length_base[29] = {3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115,
                                              131, 163, 195, 227, 258};
-static const uint8_t fmi_length_extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+static const uint8_t fmi_length_extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
+                                             2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
 static const uint16_t fmi_distance_base[30] = {1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025,
                                                1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
 static const uint8_t fmi_distance_extra[30] = {0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12,
@@ -2361,8 +2401,8 @@ FMI_FN unsigned fmi_next_code(unsigned code, unsigned length) {
 }
 
 /* Makes the table of a code from its lengths; infos[s] is the entry of symbol s without its code's length. False: no prefix code. */
-FMI_FN bool fmi_make_table(uint32_t *table, unsigned table_bits, size_t room, const uint8_t *lengths, const uint32_t *infos,
-                           unsigned symbols, bool may_be_empty) {
+FMI_FN bool fmi_make_table(uint32_t *table, unsigned table_bits, size_t room, const uint8_t *lengths,
+                           const uint32_t *infos, unsigned symbols, bool may_be_empty) {
   unsigned counts[16] = {0}, starts[16], code = 0, sorted_count = 0;
   uint16_t sorted[288];
   for (unsigned s = 0; s < symbols; s++) counts[lengths[s]]++;
@@ -2400,7 +2440,8 @@ FMI_FN bool fmi_make_table(uint32_t *table, unsigned table_bits, size_t room, co
         table[prefix] = (uint32_t)start << 16 | sub_bits << 8 | FMI_ENTRY_SPECIAL | FMI_ENTRY_LINK;
       }
       uint32_t entry = infos[*next++] + length + (length << 8);
-      for (unsigned i = code >> table_bits; i < 1u << sub_bits; i += 1u << (length - table_bits)) table[start + i] = entry;
+      for (unsigned i = code >> table_bits; i < 1u << sub_bits; i += 1u << (length - table_bits))
+        table[start + i] = entry;
       code = fmi_next_code(code, length);
     }
   return true;
@@ -2418,7 +2459,8 @@ FMI_FN bool fmi_make_tables(fmi_inflater *z, const uint8_t *lengths, unsigned li
     return fmi_inflate_error(z, "a compressed block's literal codes contradict each other");
   for (unsigned s = 0; s < 30; s++) infos[s] = (uint32_t)fmi_distance_base[s] << 16 | fmi_distance_extra[s];
   infos[30] = infos[31] = FMI_ENTRY_SPECIAL;
-  if (!fmi_make_table(z->distances, FMI_DISTANCE_BITS, FMI_DISTANCE_ROOM, lengths + literal_count, infos, distance_count, true))
+  if (!fmi_make_table(z->distances, FMI_DISTANCE_BITS, FMI_DISTANCE_ROOM, lengths + literal_count, infos,
+                      distance_count, true))
     return fmi_inflate_error(z, "a compressed block's distance codes contradict each other");
   return true;
 }
@@ -2443,13 +2485,15 @@ FMI_FN bool fmi_read_codes(fmi_inflater *z) {
     fmi_inflate_fill(z);
     uint32_t entry = table[z->bits & (FMI_LENGTH_ROOM - 1)];
     unsigned symbol = entry >> 16, repeat = 1, length = symbol;
-    if (entry & FMI_ENTRY_SPECIAL) return fmi_inflate_error(z, "a compressed block's code lengths use a code without meaning");
+    if (entry & FMI_ENTRY_SPECIAL)
+      return fmi_inflate_error(z, "a compressed block's code lengths use a code without meaning");
     if (!fmi_inflate_drop(z, entry & 63)) return false;
     if (symbol >= 16) {
       static const uint8_t bits[3] = {2, 3, 7}, base[3] = {3, 3, 11};
       if (!fmi_inflate_bits(z, bits[symbol - 16], &repeat)) return false;
       repeat += base[symbol - 16];
-      if (symbol == 16 && i == 0) return fmi_inflate_error(z, "a compressed block repeats a code length before the first one");
+      if (symbol == 16 && i == 0)
+        return fmi_inflate_error(z, "a compressed block repeats a code length before the first one");
       length = symbol == 16 ? lengths[i - 1] : 0;
     }
     if (repeat > count - i) return fmi_inflate_error(z, "a compressed block has more code lengths than it announced");
@@ -2691,7 +2735,8 @@ FMI_FN bool fmi_inflater_finish(fmi_inflater *z, uint32_t adler) {
     } else if (!fmi_decode_one(z)) return false;
   }
   fmi_inflate_fill(z);
-  if (!fmi_inflate_drop(z, z->count & 7) || !fmi_inflate_bits(z, 16, &high) || !fmi_inflate_bits(z, 16, &low)) return false;
+  if (!fmi_inflate_drop(z, z->count & 7) || !fmi_inflate_bits(z, 16, &high) || !fmi_inflate_bits(z, 16, &low))
+    return false;
   uint32_t stored = (high & 255) << 24 | (high >> 8) << 16 | (low & 255) << 8 | low >> 8; /* big-endian, read as little-endian */
   return stored == adler || fmi_inflate_error(z, "the checksum (Adler-32) of the decompressed data is wrong");
 }
@@ -2719,7 +2764,9 @@ FMI_FN bool fmi_inflate(fmi_env *env, const uint8_t *data, size_t size, uint64_t
   return ok;
 }
 /* No stream of this many bytes inflates to more: a match of 258 bytes takes 2 bits at least. */
-FMI_FN uint64_t fmi_inflate_most(size_t size) { return (uint64_t)size > UINT64_MAX / 1032 ? UINT64_MAX : (uint64_t)size * 1032; }
+FMI_FN uint64_t fmi_inflate_most(size_t size) {
+  return (uint64_t)size > UINT64_MAX / 1032 ? UINT64_MAX : (uint64_t)size * 1032;
+}
 
 /* ---- deflate ---- */
 
@@ -2918,7 +2965,8 @@ FMI_FN size_t fmi_block_bits(const fmi_deflater *d, const uint8_t lengths[320]) 
   size_t bits = 0;
   for (unsigned s = 0; s < 286; s++)
     bits += (size_t)d->literal_counts[s] * (lengths[s] + (s > 256 ? fmi_length_extra[s - 257] : 0u));
-  for (unsigned s = 0; s < 30; s++) bits += (size_t)d->distance_counts[s] * ((size_t)lengths[288 + s] + fmi_distance_extra[s]);
+  for (unsigned s = 0; s < 30; s++)
+    bits += (size_t)d->distance_counts[s] * ((size_t)lengths[288 + s] + fmi_distance_extra[s]);
   return bits;
 }
 
@@ -3106,7 +3154,11 @@ static const uint8_t fmi_png_signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x
 
 FMI_FN bool fmi_png_is(const uint8_t *data, size_t size) { return size >= 8 && memcmp(data, fmi_png_signature, 8) == 0; }
 
-enum { /* colour types */ FMI_PNG_GREY = 0, FMI_PNG_RGB = 2, FMI_PNG_PALETTE = 3, FMI_PNG_GREY_ALPHA = 4, FMI_PNG_RGBA = 6 };
+enum { /* colour types */ FMI_PNG_GREY = 0,
+       FMI_PNG_RGB = 2,
+       FMI_PNG_PALETTE = 3,
+       FMI_PNG_GREY_ALPHA = 4,
+       FMI_PNG_RGBA = 6 };
 
 /* Paeth's guess of a byte from those to the left, above, and above left (third edition, 9.4). */
 FMI_FN uint8_t fmi_paeth(int a, int b, int c) {
@@ -3121,7 +3173,9 @@ FMI_FN uint8_t fmi_paeth(int a, int b, int c) {
 #if defined(FMI_SSE2)
 FMI_INLINE __m128i fmi_load_bytes(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
 FMI_INLINE void fmi_store_bytes(uint8_t *p, __m128i v) { _mm_storeu_si128((__m128i *)(void *)p, v); }
-FMI_INLINE __m128i fmi_byte_distance(__m128i x, __m128i y) { return _mm_sub_epi8(_mm_max_epu8(x, y), _mm_min_epu8(x, y)); }
+FMI_INLINE __m128i fmi_byte_distance(__m128i x, __m128i y) {
+  return _mm_sub_epi8(_mm_max_epu8(x, y), _mm_min_epu8(x, y));
+}
 
 /* fmi_paeth for 16 bytes at a time. p - c is |pa - pb| if c lies between a and b; otherwise it is pa + pb, never the least. */
 FMI_INLINE __m128i fmi_paeth_16(__m128i a, __m128i b, __m128i c) {
@@ -3169,7 +3223,8 @@ typedef struct fmi_png_chunk {
 } fmi_png_chunk;
 
 FMI_FN bool fmi_png_fail(fmi_png *png, size_t offset, const char *words) {
-  return fmi_fail_byte(png->env, FM_ERROR_FORMAT, offset, "the PNG %s; the file is damaged: copy or export it again", words);
+  return fmi_fail_byte(png->env, FM_ERROR_FORMAT, offset, "the PNG %s; the file is damaged: copy or export it again",
+                       words);
 }
 
 FMI_FN bool fmi_png_named(const fmi_png_chunk *chunk, const char *name) { return memcmp(chunk->name, name, 4) == 0; }
@@ -3190,7 +3245,8 @@ FMI_FN bool fmi_png_next(fmi_png *png, size_t offset, fmi_png_chunk *chunk) {
     if (upper < 'A' || upper > 'Z') return fmi_png_fail(png, offset + 4, "has a chunk whose name is not four letters");
   }
   if (chunk->size > 0x7FFFFFFF) return fmi_png_fail(png, offset, "has a chunk whose length is more than 2,147,483,647");
-  if (chunk->size > png->size - offset - 12) return fmi_png_fail(png, offset, "has a chunk that goes beyond the file's end");
+  if (chunk->size > png->size - offset - 12)
+    return fmi_png_fail(png, offset, "has a chunk that goes beyond the file's end");
   return true;
 }
 
@@ -3207,9 +3263,10 @@ FMI_FN bool fmi_png_header(fmi_png *png, const fmi_png_chunk *chunk) {
   if (png->width > 0x7FFFFFFF || png->height > 0x7FFFFFFF)
     return fmi_png_fail(png, at, "says that it is over 2,147,483,647 pixels wide or high");
   if (png->width > most || png->height > most)
-    return fmi_fail_byte(png->env, FM_ERROR_LIMIT, at,
-                         "the PNG says that it is %u x %u pixels, over the limit of %zu a side; make it smaller, or raise fm_limits.image_side",
-                         png->width, png->height, most);
+    return fmi_fail_byte(
+        png->env, FM_ERROR_LIMIT, at,
+        "the PNG says that it is %u x %u pixels, over the limit of %zu a side; make it smaller, or raise fm_limits.image_side",
+        png->width, png->height, most);
   png->samples = png->type < 7 ? samples[png->type] : 0;
   if (png->samples == 0) return fmi_png_fail(png, at + 9, "has a colour type that does not exist");
   bool small = png->type == FMI_PNG_GREY || png->type == FMI_PNG_PALETTE;
@@ -3224,7 +3281,8 @@ FMI_FN bool fmi_png_header(fmi_png *png, const fmi_png_chunk *chunk) {
 
 FMI_FN bool fmi_png_palette(fmi_png *png, const fmi_png_chunk *chunk) {
   if (png->has_palette || chunk->size == 0 || chunk->size > 768 || chunk->size % 3 != 0)
-    return fmi_png_fail(png, chunk->offset, "has a palette whose length is not that of 1 to 256 colours, or two palettes");
+    return fmi_png_fail(png, chunk->offset,
+                        "has a palette whose length is not that of 1 to 256 colours, or two palettes");
   png->has_palette = true;
   png->palette_size = chunk->size / 3;
   for (size_t i = 0; i < png->palette_size; i++) memcpy(png->palette[i], chunk->data + 3 * i, 3);
@@ -3276,10 +3334,12 @@ FMI_FN bool fmi_png_take(fmi_png *png, const fmi_png_chunk *chunk) {
   }
   if (critical && !fmi_png_named(chunk, "IEND"))
     return fmi_fail_byte(png->env, FM_ERROR_UNSUPPORTED, chunk->offset,
-                         "the PNG needs its chunk \"%c%c%c%c\", which is not known here; export it as a plain PNG", chunk->name[0], chunk->name[1], chunk->name[2], chunk->name[3]);
+                         "the PNG needs its chunk \"%c%c%c%c\", which is not known here; export it as a plain PNG",
+                         chunk->name[0], chunk->name[1], chunk->name[2], chunk->name[3]);
   if (fmi_png_named(chunk, "tRNS") && fmi_png_crc_ok(chunk)) fmi_png_transparency(png, chunk);
   else if (fmi_png_named(chunk, "sRGB")) png->is_srgb = true;
-  else if (!png->not_srgb[0] && fmi_png_other_colours(chunk) && fmi_png_crc_ok(chunk)) memcpy(png->not_srgb, chunk->name, 4);
+  else if (!png->not_srgb[0] && fmi_png_other_colours(chunk) && fmi_png_crc_ok(chunk))
+    memcpy(png->not_srgb, chunk->name, 4);
   return true;
 }
 
@@ -3302,8 +3362,10 @@ FMI_FN bool fmi_png_read_chunks(fmi_png *png) {
     return fmi_png_fail(png, png->first_idat, "has no palette (no PLTE chunk), but needs one");
   if (!png->not_srgb[0] || png->is_srgb) return true;
   const char *name = png->env->file ? png->env->file : "";
-  return fmi_warn(png->env,
-                  "%s%sthe PNG's colours are not sRGB, says its %s chunk; they are taken as if they were: convert it to sRGB", name, name[0] ? ": " : "", png->not_srgb);
+  return fmi_warn(
+      png->env,
+      "%s%sthe PNG's colours are not sRGB, says its %s chunk; they are taken as if they were: convert it to sRGB", name,
+      name[0] ? ": " : "", png->not_srgb);
 }
 
 /* The IDAT chunk at or after offset. There is one: all have been seen. */
@@ -3369,7 +3431,8 @@ FMI_FN bool fmi_png_unfilter(uint8_t *row, const uint8_t *above, const uint8_t *
       return true;
     case 4:
       for (size_t i = 0; i < first; i++) row[i] = (uint8_t)(from[i] + above[i]);
-      for (size_t i = first; i < size; i++) row[i] = (uint8_t)(from[i] + fmi_paeth(row[i - step], above[i], above[i - step]));
+      for (size_t i = first; i < size; i++)
+        row[i] = (uint8_t)(from[i] + fmi_paeth(row[i - step], above[i], above[i - step]));
       return true;
     default: return false;
   }
@@ -3556,7 +3619,8 @@ FMI_FN bool fmi_png_row_failed(fmi_png *png, size_t y, const char *words) {
 /* Undoes a row's filter, or records that there is no such filter. from: the filter's number and the row's bytes. */
 FMI_FN bool fmi_png_restore(fmi_png *png, size_t y, uint8_t *row, const uint8_t *above, const uint8_t *from, size_t size,
                             size_t step) {
-  return fmi_png_unfilter(row, above, from + 1, from[0], size, step) || fmi_png_row_failed(png, y, "has a filter that does not exist");
+  return fmi_png_unfilter(row, above, from + 1, from[0], size, step) ||
+         fmi_png_row_failed(png, y, "has a filter that does not exist");
 }
 
 /* Rows that need nothing but their filters undone: straight into the image, eight at a time where that is faster. */
@@ -3607,7 +3671,8 @@ FMI_FN bool fmi_png_read_pass(fmi_png *png, const fmi_png_pass *pass, fmi_png_wi
   return true;
 }
 
-FMI_FN bool fmi_png_read_rows(fmi_png *png, const fmi_png_pass *passes, int count, uint64_t total, const fm_image *image) {
+FMI_FN bool fmi_png_read_rows(fmi_png *png, const fmi_png_pass *passes, int count, uint64_t total,
+                              const fm_image *image) {
   enum { PIECE = 192 * 1024 }; /* history and new rows stay in a second-level cache */
   fmi_env *env = png->env;
   bool plain = !png->interlaced && png->depth == 8 && png->type != FMI_PNG_PALETTE && !png->has_key;
@@ -3632,7 +3697,8 @@ FMI_FN bool fmi_png_read_rows(fmi_png *png, const fmi_png_pass *passes, int coun
     ok = more || fmi_png_inflate_failed(png);
   }
   if (ok && more)
-    ok = fmi_warn(env, "%s%sthe PNG holds more image data than its size needs; the rest is left out", name, name[0] ? ": " : "");
+    ok = fmi_warn(env, "%s%sthe PNG holds more image data than its size needs; the rest is left out", name,
+                  name[0] ? ": " : "");
   fmi_release(env, rows);
   fmi_release(env, window.buffer);
   return ok;
@@ -3645,13 +3711,16 @@ FMI_FN bool fmi_png_decode_with(fmi_png *png, fmi_pool *pool, fm_image *out) {
   if (!fmi_png_read_chunks(png)) return false;
   int count = fmi_png_passes(png, passes, &total);
   if (total > fmi_inflate_most(png->idat_size))
-    return fmi_fail_byte(png->env, FM_ERROR_FORMAT, png->first_idat,
-                         "the PNG says that it is %u x %u pixels, but %zu bytes of image data cannot hold so many; it is damaged: "
-                         "copy or export it again", png->width, png->height, png->idat_size);
+    return fmi_fail_byte(
+        png->env, FM_ERROR_FORMAT, png->first_idat,
+        "the PNG says that it is %u x %u pixels, but %zu bytes of image data cannot hold so many; it is damaged: "
+        "copy or export it again",
+        png->width, png->height, png->idat_size);
   memset(&image, 0, sizeof image);
   image.width = (int)png->width;
   image.height = (int)png->height;
-  image.channels = png->type == FMI_PNG_PALETTE ? (png->palette_alpha ? 4 : 3) : (int)png->samples + (png->has_key ? 1 : 0);
+  image.channels =
+      png->type == FMI_PNG_PALETTE ? (png->palette_alpha ? 4 : 3) : (int)png->samples + (png->has_key ? 1 : 0);
   if (!fmi_png_gather(png)) return false;
   image.pixels = (uint8_t *)fmi_alloc(png->env, pool, fmi_mul_size(png->width, png->height), (size_t)image.channels);
   if (!image.pixels) return false;
@@ -3761,9 +3830,10 @@ typedef struct fmi_jpeg {
 } fmi_jpeg;
 
 /* Natural position of the coefficients in the order of the file (figure A.6). */
-static const uint8_t fmi_jpeg_zigzag[64] = {
-  0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
-  35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
+static const uint8_t fmi_jpeg_zigzag[64] = {0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,
+                                            12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6,  7,  14, 21, 28,
+                                            35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
+                                            58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63};
 
 /* Damage at jpeg->at, in words; what to do about it is always the same. Returns false. */
 FMI_FN FMI_PRINTF(2, 3) bool fmi_jpeg_damaged(fmi_jpeg *jpeg, const char *format, ...) {
@@ -3825,7 +3895,8 @@ FMI_FN int fmi_jpeg_value(fmi_jpeg_bits *b, int size) { return size ? fmi_jpeg_e
    - 1 more blocks, plus the number in the next `value` bits. FMI_JPEG_PARTIAL: no such code. */
 typedef struct fmi_jpeg_step { fmi_jpeg_bits bits; fmi_jpeg_entry entry; } fmi_jpeg_step;
 
-FMI_FN FMI_NOINLINE fmi_jpeg_step fmi_jpeg_next_slowly(fmi_jpeg_bits b, const fmi_jpeg_huffman *table, fmi_jpeg_entry entry) {
+FMI_FN FMI_NOINLINE fmi_jpeg_step fmi_jpeg_next_slowly(fmi_jpeg_bits b, const fmi_jpeg_huffman *table,
+                                                       fmi_jpeg_entry entry) {
   fmi_jpeg_step step;
   int symbol = entry.value, length = entry.length;
   if (length) fmi_jpeg_take(&b, length);
@@ -3969,7 +4040,8 @@ FMI_FN bool fmi_jpeg_ac_refining_scan(fmi_jpeg *jpeg, fmi_jpeg_component *c, int
     if (jpeg->end_run > 0) jpeg->end_run--;
     else {
       fmi_jpeg_entry entry = fmi_jpeg_next(&b, c->ac_table);
-      if (entry.run == FMI_JPEG_PARTIAL || (entry.run != FMI_JPEG_END && (entry.value < -1 || entry.value > 1))) return false;
+      if (entry.run == FMI_JPEG_PARTIAL || (entry.run != FMI_JPEG_END && (entry.value < -1 || entry.value > 1)))
+        return false;
       if (entry.run == FMI_JPEG_END) fmi_jpeg_start_end_run(jpeg, &b, entry.value);
       else run = entry.run, value = entry.value;
     }
@@ -4007,7 +4079,8 @@ FMI_FN void fmi_jpeg_transform(int16_t *out, const int16_t *in, int columns, int
     int even[4] = {sum + even2, difference + even6, difference - even6, sum - even2};
     int a = (int16_t)(x7 + x3), b = (int16_t)(x5 + x1);
     int c = b * 9633 - a * 6436, d = a * 9633 + b * 6437;
-    int odd[4] = {x1 * 4926 - x7 * 7373 + d, x3 * 4177 - x5 * 20995 + c, d - x5 * 4176 - x3 * 20995, c - x7 * 4927 - x1 * 7373};
+    int odd[4] = {x1 * 4926 - x7 * 7373 + d, x3 * 4177 - x5 * 20995 + c, d - x5 * 4176 - x3 * 20995,
+                  c - x7 * 4927 - x1 * 7373};
     for (int i = 0; i < 4; i++) {
       out[i] = (int16_t)fmi_clamp_int((even[i] + odd[i]) >> shift, -32768, 32767);
       out[7 - i] = (int16_t)fmi_clamp_int((even[i] - odd[i]) >> shift, -32768, 32767);
@@ -4144,7 +4217,8 @@ FMI_FN fmi_jpeg_filter fmi_jpeg_choose_filter(const fmi_jpeg *jpeg, const fmi_jp
 FMI_FN void fmi_jpeg_choose_colours(fmi_jpeg *jpeg) {
   const fmi_jpeg_component *c = jpeg->component;
   if (jpeg->count == 3)
-    jpeg->transform = jpeg->jfif || (jpeg->adobe ? jpeg->transform != 0 : c[0].id != 'R' || c[1].id != 'G' || c[2].id != 'B');
+    jpeg->transform =
+        jpeg->jfif || (jpeg->adobe ? jpeg->transform != 0 : c[0].id != 'R' || c[1].id != 'G' || c[2].id != 'B');
   else jpeg->transform = jpeg->adobe && jpeg->transform != 0;
 }
 
@@ -4207,7 +4281,8 @@ FMI_FN bool fmi_jpeg_read_frame(fmi_jpeg *jpeg, int marker, const uint8_t *p, si
                          jpeg->width, jpeg->height, side);
   if (p[5] != 1 && p[5] != 3 && p[5] != 4)
     return fmi_fail_byte(jpeg->env, p[5] == 2 ? FM_ERROR_UNSUPPORTED : FM_ERROR_FORMAT, jpeg->at,
-                         "a JPEG of %d components, not 1 (grey), 3 (colour) or 4 (CMYK); export it as one of these", p[5]);
+                         "a JPEG of %d components, not 1 (grey), 3 (colour) or 4 (CMYK); export it as one of these",
+                         p[5]);
   jpeg->count = p[5];
   if (!fmi_jpeg_read_components(jpeg, p + 6)) return false;
   fmi_jpeg_measure(jpeg);
@@ -4301,8 +4376,9 @@ FMI_FN bool fmi_jpeg_decode_row(fmi_jpeg *jpeg, int m) {
 
 /* One block of a scan into the stored coefficients. */
 FMI_FN bool fmi_jpeg_store_block(fmi_jpeg *jpeg, fmi_jpeg_component *c, int x, int y) {
-  static const uint16_t ones[64] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-                                    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  static const uint16_t ones[64] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+                                    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   int16_t *block = c->coefficients + ((size_t)y * (size_t)c->row_blocks + (size_t)x) * 64;
   int last = 0;
   if (!jpeg->progressive) return fmi_jpeg_block(&jpeg->bits, c, ones, block, &last);
@@ -4376,7 +4452,8 @@ FMI_FN bool fmi_jpeg_take_tables(fmi_jpeg *jpeg, fmi_jpeg_component *c, int dc, 
     return fmi_jpeg_damaged(jpeg, "scan %d uses a Huffman table that the file does not define (frames of Motion JPEG leave "
                             "them out)", jpeg->scans);
   if (c->latched) return true;
-  if (!jpeg->quant_defined[c->table]) return fmi_jpeg_damaged(jpeg, "quantisation table %d is used, but not defined", c->table);
+  if (!jpeg->quant_defined[c->table])
+    return fmi_jpeg_damaged(jpeg, "quantisation table %d is used, but not defined", c->table);
   memcpy(c->quant, jpeg->quant[c->table], sizeof c->quant);
   c->latched = true;
   return true;
@@ -4469,7 +4546,8 @@ FMI_FN bool fmi_jpeg_read_huffman(fmi_jpeg *jpeg, const uint8_t *p, size_t size)
     fmi_jpeg_huffman *table = &jpeg->tables[(p[0] >> 4) * 4 + (p[0] & 15)];
     memcpy(table->symbols, p + 17, count);
     for (size_t i = 0; i < count && p[0] < 16; i++)
-      if (table->symbols[i] > 15) return fmi_jpeg_damaged(jpeg, "a Huffman table has a DC size of %d bits", table->symbols[i]);
+      if (table->symbols[i] > 15)
+        return fmi_jpeg_damaged(jpeg, "a Huffman table has a DC size of %d bits", table->symbols[i]);
     if (!fmi_jpeg_make_table(table, p + 1))
       return fmi_jpeg_damaged(jpeg, "a Huffman table has more codes than their lengths allow");
     p += 17 + count;
@@ -4559,7 +4637,8 @@ FMI_FN bool fmi_jpeg_finish(fmi_jpeg *jpeg) {
 FMI_FN bool fmi_jpeg_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, size_t size, fm_image *out) {
   fmi_pool own = {NULL};
   memset(out, 0, sizeof *out);
-  if (!fmi_jpeg_is(data, size)) return fmi_fail_byte(env, FM_ERROR_FORMAT, 0, "does not begin as a JPEG does; copy or export it again");
+  if (!fmi_jpeg_is(data, size))
+    return fmi_fail_byte(env, FM_ERROR_FORMAT, 0, "does not begin as a JPEG does; copy or export it again");
   fmi_jpeg *jpeg = (fmi_jpeg *)fmi_alloc_zero(env, &own, 1, sizeof *jpeg);
   bool ok = jpeg != NULL;
   if (ok) {
@@ -4593,7 +4672,8 @@ FMI_FN uint8_t fmi_scale_sample(uint32_t value, uint32_t max) {
 FMI_FN bool fmi_check_image_size(fmi_env *env, uint64_t at, int64_t width, int64_t height, size_t bytes, int most) {
   int64_t side = (int64_t)fmi_min_size(env->limits.image_side, INT_MAX);
   if (width < 1 || height < 1)
-    return fmi_fail_byte(env, FM_ERROR_FORMAT, at, "the picture has no pixels: its width or height is not above 0; export it again");
+    return fmi_fail_byte(env, FM_ERROR_FORMAT, at,
+                         "the picture has no pixels: its width or height is not above 0; export it again");
   if (width > side || height > side)
     return fmi_fail_byte(env, FM_ERROR_LIMIT, at, "%llu x %llu pixels, over the limit of %llu a side; make it smaller, or raise fm_limits.image_side",
                     (unsigned long long)width, (unsigned long long)height, (unsigned long long)side);
@@ -4700,7 +4780,8 @@ FMI_FN bool fmi_tga_pixels(fmi_tga *tga, uint8_t *out, size_t count) {
     }
     if (tga->at > tga->size || (repeat ? 1 : n) > (tga->size - tga->at) / bytes)
       return fmi_fail_byte(tga->env, FM_ERROR_FORMAT, tga->size,
-                           "the file ends %zu pixels before the picture does; it was cut off, copy or export it again", count);
+                           "the file ends %zu pixels before the picture does; it was cut off, copy or export it again",
+                           count);
     for (size_t i = 0; i < n; i++, out += channels) {
       const uint8_t *in = tga->data + tga->at + (repeat ? 0 : i * bytes);
       if (!fmi_tga_pixel(tga, out, in))
@@ -4741,7 +4822,8 @@ FMI_FN bool fmi_tga_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, si
   fmi_pool temp = {NULL};
   memset(&tga, 0, sizeof tga);
   memset(out, 0, sizeof *out);
-  if (!fmi_tga_is(data, size)) return fmi_fail_byte(env, FM_ERROR_FORMAT, 0, "does not begin as a TGA picture does; copy or export it again");
+  if (!fmi_tga_is(data, size))
+    return fmi_fail_byte(env, FM_ERROR_FORMAT, 0, "does not begin as a TGA picture does; copy or export it again");
   tga.env = env;
   tga.data = data;
   tga.size = size;
@@ -4817,7 +4899,10 @@ FMI_FN bool fmi_bmp_check(fmi_bmp *bmp, size_t header) {
     case 1: case 2: case 4: case 8: wrong = kind != 0 && (run_bits[kind] != bmp->bits || bmp->from_top); break;
     case 16: case 32: wrong = run_bits[kind] != 0; break;
     case 24: wrong = kind != 0; break;
-    default: return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, 28, "%d bits a pixel, but BMP has 1, 2, 4, 8, 16, 24 or 32; export the picture again", bmp->bits);
+    default:
+      return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, 28,
+                           "%d bits a pixel, but BMP has 1, 2, 4, 8, 16, 24 or 32; export the picture again",
+                           bmp->bits);
   }
   if (wrong)
     return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, 28, "%d bits a pixel do not go with compression %u; export the picture "
@@ -4839,7 +4924,8 @@ FMI_FN bool fmi_bmp_header(fmi_bmp *bmp) {
   bmp->from_top = height < 0;
   if (height < 0) height = -height;
   bool runs = bmp->compression == 1 || bmp->compression == 2;
-  if (!fmi_bmp_check(bmp, header) || !fmi_check_image_size(bmp->env, 18, width, height, bmp->size, runs ? 255 : 8)) return false;
+  if (!fmi_bmp_check(bmp, header) || !fmi_check_image_size(bmp->env, 18, width, height, bmp->size, runs ? 255 : 8))
+    return false;
   bmp->width = (int)width;
   bmp->height = (int)height;
   if (bmp->compression >= 3 && header == 40) end += bmp->compression == 6 ? 16 : 12;
@@ -4860,7 +4946,8 @@ FMI_FN bool fmi_bmp_header(fmi_bmp *bmp) {
 FMI_FN bool fmi_bmp_colour(fmi_bmp *bmp, uint8_t *out, uint32_t index, const uint8_t *from) {
   if (index >= bmp->colours)
     return fmi_fail_byte(bmp->env, FM_ERROR_FORMAT, (uint64_t)(from - bmp->data),
-                         "a pixel has colour %u of a table of %zu (the first is 0); export the picture again", index, bmp->colours);
+                         "a pixel has colour %u of a table of %zu (the first is 0); export the picture again", index,
+                         bmp->colours);
   const uint8_t *colour = bmp->data + bmp->palette + index * bmp->entry;
   out[0] = colour[2];
   out[1] = colour[1];
@@ -4873,7 +4960,9 @@ FMI_FN bool fmi_bmp_row(fmi_bmp *bmp, uint8_t *out, const uint8_t *in) {
   for (int x = 0; x < bmp->width; x++, out += channels) {
     if (bits <= 8) {
       size_t bit = (size_t)x * (size_t)bits;
-      if (!fmi_bmp_colour(bmp, out, (uint32_t)in[bit / 8] >> (8 - bits - (int)(bit % 8)) & ((1u << bits) - 1), in + bit / 8)) return false;
+      if (!fmi_bmp_colour(bmp, out, (uint32_t)in[bit / 8] >> (8 - bits - (int)(bit % 8)) & ((1u << bits) - 1),
+                          in + bit / 8))
+        return false;
     } else if (bits == 24) {
       for (int i = 0; i < 3; i++) out[i] = in[3 * x + 2 - i];
     } else {
@@ -4930,7 +5019,12 @@ FMI_FN bool fmi_bmp_runs(fmi_bmp *bmp, fm_image *out) {
     uint8_t *row = out->pixels + (size_t)y * (size_t)bmp->width * 3;
     for (int i = 0; i < count && x + i < bmp->width; i++) {
       int byte = run ? value : plain[bmp->bits == 8 ? i : i / 2];
-      if (!fmi_bmp_colour(bmp, row + 3 * (size_t)(x + i), (uint32_t)(bmp->bits == 8 ? byte : i & 1 ? byte & 15 : byte >> 4), plain - 2)) return false;
+      if (!fmi_bmp_colour(bmp, row + 3 * (size_t)(x + i),
+                          (uint32_t)(bmp->bits == 8 ? byte
+                                     : i & 1        ? byte & 15
+                                                    : byte >> 4),
+                          plain - 2))
+        return false;
     }
     x += count;
   }
@@ -4942,7 +5036,8 @@ FMI_FN bool fmi_bmp_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, si
   fmi_bmp bmp;
   memset(&bmp, 0, sizeof bmp);
   memset(out, 0, sizeof *out);
-  if (!fmi_bmp_is(data, size)) return fmi_fail_byte(env, FM_ERROR_FORMAT, 0, "does not begin as a BMP picture does; copy or export it again");
+  if (!fmi_bmp_is(data, size))
+    return fmi_fail_byte(env, FM_ERROR_FORMAT, 0, "does not begin as a BMP picture does; copy or export it again");
   bmp.env = env;
   bmp.data = data;
   bmp.size = size;
@@ -4961,7 +5056,12 @@ FMI_FN bool fmi_bmp_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, si
    Which kind of file is it, by content alone; and the one way in for pictures of every kind. Names of files are never looked at:
    a JPEG called .png is common. Test: tests/test_images.c */
 
-typedef struct fmi_signature { size_t offset, length; const char *bytes; fm_format format; const char *name; } fmi_signature;
+typedef struct fmi_signature {
+  size_t offset, length;
+  const char *bytes;
+  fm_format format;
+  const char *name;
+} fmi_signature;
 
 /* Files that say what they are at a fixed place. Those of FM_FORMAT_UNKNOWN are not read, but called by their name. */
 FMI_FN const fmi_signature *fmi_find_signature(const uint8_t *data, size_t size) {
@@ -4991,7 +5091,8 @@ FMI_FN const fmi_signature *fmi_find_signature(const uint8_t *data, size_t size)
     {0, 4, "qoif", FM_FORMAT_UNKNOWN, "QOI"}};
   for (size_t i = 0; i < FMI_COUNT(signatures); i++) {
     const fmi_signature *s = &signatures[i];
-    if (size >= s->offset && size - s->offset >= s->length && memcmp(data + s->offset, s->bytes, s->length) == 0) return s;
+    if (size >= s->offset && size - s->offset >= s->length && memcmp(data + s->offset, s->bytes, s->length) == 0)
+      return s;
   }
   return NULL;
 }
@@ -5051,12 +5152,14 @@ FMI_FN bool fmi_refuse_image(fmi_env *env, const uint8_t *data, size_t size, fm_
   const fmi_signature *signature = fmi_find_signature(data, size);
   if (size == 0) return fmi_fail(env, FM_ERROR_FORMAT, "is empty; copy or export it again");
   if (format == FM_FORMAT_FBX || format == FM_FORMAT_FBX_ASCII || format == FM_FORMAT_OBJ)
-    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a 3D model (%s) and not a picture; give a PNG, JPEG, TGA or BMP", format == FM_FORMAT_OBJ ? "OBJ" : "FBX");
+    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a 3D model (%s) and not a picture; give a PNG, JPEG, TGA or BMP",
+                    format == FM_FORMAT_OBJ ? "OBJ" : "FBX");
   if (format != FM_FORMAT_UNKNOWN)
     return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a %s picture, and this build was made without them (FACEMORPH_NO_%s); convert it to TGA or BMP",
                     format == FM_FORMAT_PNG ? "PNG" : "JPEG", format == FM_FORMAT_PNG ? "PNG" : "JPEG");
   if (signature)
-    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a %s picture, which is not read; convert it to PNG or JPEG", signature->name);
+    return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is a %s picture, which is not read; convert it to PNG or JPEG",
+                    signature->name);
   return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is no picture of a kind that is read (PNG, JPEG, TGA, BMP), or its beginning "
                   "is damaged; convert it to PNG or JPEG");
 }
@@ -5080,7 +5183,8 @@ FMI_FN bool fmi_convert_channels(fmi_env *env, fmi_pool *pool, fm_image *image, 
   uint8_t *pixels = (uint8_t *)fmi_alloc(env, pool, count, (size_t)channels);
   if (!pixels) return false;
   for (size_t i = 0; i < count; i++)
-    fmi_convert_pixel(pixels + i * (size_t)channels, channels, image->pixels + i * (size_t)image->channels, image->channels);
+    fmi_convert_pixel(pixels + i * (size_t)channels, channels, image->pixels + i * (size_t)image->channels,
+                      image->channels);
   fmi_release(env, image->pixels);
   image->pixels = pixels;
   image->channels = channels;
@@ -5088,7 +5192,8 @@ FMI_FN bool fmi_convert_channels(fmi_env *env, fmi_pool *pool, fm_image *image, 
 }
 
 /* A picture of any kind, its pixels in `pool`. channels: 0 as the file has it, 1 to 4 converted. *out is zero on failure. */
-FMI_FN bool fmi_decode_image(fmi_env *env, fmi_pool *pool, const uint8_t *data, size_t size, int channels, fm_image *out) {
+FMI_FN bool fmi_decode_image(fmi_env *env, fmi_pool *pool, const uint8_t *data, size_t size, int channels,
+                             fm_image *out) {
   fm_format format = fm_identify(data, size);
   bool ok = false;
   memset(out, 0, sizeof *out);
@@ -5193,7 +5298,8 @@ FMI_FN fmi_name_slot *fmi_name_place(const fmi_names *names, const char *text, s
   uint64_t hash = 0xCBF29CE484222325ull;
   for (size_t i = 0; i < size; i++) hash = (hash ^ (uint8_t)text[i]) * 0x100000001B3ull;
   size_t at = (size_t)(hash ^ hash >> 32) & (names->room - 1);
-  while (names->slots[at].text && (names->slots[at].size != size || memcmp(names->slots[at].text, text, size) != 0)) at = (at + 1) & (names->room - 1);
+  while (names->slots[at].text && (names->slots[at].size != size || memcmp(names->slots[at].text, text, size) != 0))
+    at = (at + 1) & (names->room - 1);
   return &names->slots[at];
 }
 /* The slot of a text, made with value FM_NONE if it is new. NULL: no memory, recorded. */
@@ -5278,10 +5384,12 @@ FMI_FN uint32_t fmi_add_texture(fmi_assembly *a, const fmi_texture_source *sourc
   if (slot->value != FM_NONE) return slot->value;
 
   size_t need = mesh->texture_count + 1;
-  fm_texture *textures = (fm_texture *)fmi_reserve(env, &env->keep, mesh->textures, need, &a->texture_room, sizeof *textures);
+  fm_texture *textures =
+      (fm_texture *)fmi_reserve(env, &env->keep, mesh->textures, need, &a->texture_room, sizeof *textures);
   if (!textures) return FM_NONE;
   mesh->textures = textures;
-  fmi_texture_source *sources = (fmi_texture_source *)fmi_reserve(env, &env->temp, a->sources, need, &a->source_room, sizeof *sources);
+  fmi_texture_source *sources =
+      (fmi_texture_source *)fmi_reserve(env, &env->temp, a->sources, need, &a->source_room, sizeof *sources);
   if (!sources) return FM_NONE;
   a->sources = sources;
   fm_texture *texture = &textures[mesh->texture_count];
@@ -5359,7 +5467,8 @@ FMI_FN bool fmi_choose(fmi_assembly *a, const char *option, const char *list, fm
       names.pool = &env->temp;
       fmi_format(glob, fmi_min_size(size + 1, sizeof glob), "%s", list);
       return fmi_list_names(&names, mesh) &&
-             fmi_fail(env, FM_ERROR_ARGUMENT, "\"%s\" of %s matches no part and no material; there are: %s", glob, option, names.data);
+             fmi_fail(env, FM_ERROR_ARGUMENT, "\"%s\" of %s matches no part and no material; there are: %s", glob,
+                      option, names.data);
     }
     list += size + (list[size] == ',');
   }
@@ -5370,11 +5479,14 @@ FMI_FN bool fmi_choose(fmi_assembly *a, const char *option, const char *list, fm
 enum { FMI_KEPT = 1, FMI_LEFT_OUT = 2, FMI_PART_LEFT_OUT = 4 };
 
 /* fate[polygon], gone[part]: a part goes if all its polygons do, or, if it has none, by its name alone. */
-FMI_FN void fmi_decide(const fm_mesh *mesh, const fmi_choice *only, const fmi_choice *exclude, uint8_t *fate, uint8_t *gone) {
+FMI_FN void fmi_decide(const fm_mesh *mesh, const fmi_choice *only, const fmi_choice *exclude, uint8_t *fate,
+                       uint8_t *gone) {
   size_t next = 0;
   for (size_t part = 0; part <= mesh->part_count; part++) { /* the last round: polygons behind all parts */
     bool inside = part < mesh->part_count;
-    size_t first = next, end = inside ? mesh->parts[part].first_polygon + mesh->parts[part].polygon_count : mesh->polygon_count, kept = 0;
+    size_t first = next,
+           end = inside ? mesh->parts[part].first_polygon + mesh->parts[part].polygon_count : mesh->polygon_count,
+           kept = 0;
     for (; next < end; next++) {
       uint32_t m = mesh->polygon_materials ? mesh->polygon_materials[next] : mesh->material_count ? 0 : FM_NONE;
       bool wanted = !only->parts || (inside && only->parts[part]) || (m != FM_NONE && only->materials[m]);
@@ -5383,7 +5495,8 @@ FMI_FN void fmi_decide(const fm_mesh *mesh, const fmi_choice *only, const fmi_ch
       kept += fate[next] == FMI_KEPT;
     }
     if (!inside) break;
-    gone[part] = first < end ? kept == 0 : (only->parts && !only->parts[part]) || (exclude->parts && exclude->parts[part]);
+    gone[part] =
+        first < end ? kept == 0 : (only->parts && !only->parts[part]) || (exclude->parts && exclude->parts[part]);
     for (size_t i = first; i < end && gone[part]; i++) fate[i] = FMI_PART_LEFT_OUT;
   }
 }
@@ -5449,7 +5562,8 @@ FMI_FN bool fmi_remove_materials(fmi_assembly *a) {
   fmi_env *env = a->env;
   fm_mesh *mesh = a->mesh;
   size_t count = 0;
-  uint32_t *map = (uint32_t *)fmi_alloc_zero(env, &env->temp, mesh->material_count + mesh->texture_count, sizeof *map), *texture_map = map;
+  uint32_t *map = (uint32_t *)fmi_alloc_zero(env, &env->temp, mesh->material_count + mesh->texture_count, sizeof *map),
+           *texture_map = map;
   if (!map) return false;
   texture_map += mesh->material_count;
   if (!mesh->polygon_materials && mesh->material_count) map[0] = mesh->polygon_count > 0;
@@ -5486,7 +5600,8 @@ FMI_FN bool fmi_select(fmi_assembly *a) {
   fmi_env *env = a->env;
   fm_mesh *mesh = a->mesh;
   fmi_choice only = {NULL, NULL}, exclude = {NULL, NULL};
-  bool some_only = a->desc && a->desc->only && *a->desc->only, some_exclude = a->desc && a->desc->exclude && *a->desc->exclude;
+  bool some_only = a->desc && a->desc->only && *a->desc->only,
+       some_exclude = a->desc && a->desc->exclude && *a->desc->exclude;
   if (!some_only && !some_exclude) return true;
   if (some_only && !fmi_choose(a, "only", a->desc->only, &only)) return false;
   if (some_exclude && !fmi_choose(a, "exclude", a->desc->exclude, &exclude)) return false;
@@ -5495,7 +5610,9 @@ FMI_FN bool fmi_select(fmi_assembly *a) {
   if (!fate || !gone) return false;
   fmi_decide(mesh, &only, &exclude, fate, gone);
   if (!fmi_remove_polygons(a, fate, gone) || !fmi_remove_materials(a)) return false;
-  return mesh->polygon_count || fmi_fail(env, FM_ERROR_ARGUMENT, "only and exclude together leave no polygon of the mesh; leave fewer parts out");
+  return mesh->polygon_count ||
+         fmi_fail(env, FM_ERROR_ARGUMENT,
+                  "only and exclude together leave no polygon of the mesh; leave fewer parts out");
 }
 
 /* ---- textures ---- */
@@ -5584,12 +5701,16 @@ FMI_FN bool fmi_try_path(fmi_search *s, const char *text, size_t size) {
 }
 
 /* Finds the file of a texture that is not embedded. */
-FMI_FN bool fmi_find_texture(fmi_assembly *a, const fmi_texture_source *source, fm_texture *texture, const uint8_t **data, size_t *size) {
+FMI_FN bool fmi_find_texture(fmi_assembly *a, const fmi_texture_source *source, fm_texture *texture,
+                             const uint8_t **data, size_t *size) {
   fmi_env *env = a->env;
   fmi_search s;
   fmi_begin_search(&s, a);
-  if (!fmi_try_path(&s, source->path, source->path_size) || !fmi_try_path(&s, source->other_path, source->other_size)) return false;
-  if (!s.found) return fmi_fail(env, FM_ERROR_READ, "the texture was not found; tried: %s; put it beside the mesh", s.tried.data ? s.tried.data : "nothing");
+  if (!fmi_try_path(&s, source->path, source->path_size) || !fmi_try_path(&s, source->other_path, source->other_size))
+    return false;
+  if (!s.found)
+    return fmi_fail(env, FM_ERROR_READ, "the texture was not found; tried: %s; put it beside the mesh",
+                    s.tried.data ? s.tried.data : "nothing");
   texture->path = fmi_copy_text(env, &env->keep, s.path, strlen(s.path));
   *data = s.data;
   *size = s.size;
@@ -5597,7 +5718,8 @@ FMI_FN bool fmi_find_texture(fmi_assembly *a, const fmi_texture_source *source, 
 }
 
 /* The caller's decoder. *done: it took the image. */
-FMI_FN bool fmi_decode_by_caller(fmi_assembly *a, fmi_pool *pool, const uint8_t *data, size_t size, fm_image *out, bool *done) {
+FMI_FN bool fmi_decode_by_caller(fmi_assembly *a, fmi_pool *pool, const uint8_t *data, size_t size, fm_image *out,
+                                 bool *done) {
   fmi_env *env = a->env;
   fm_image image;
   void (*release)(void *, fm_image *) = NULL;
@@ -5605,9 +5727,12 @@ FMI_FN bool fmi_decode_by_caller(fmi_assembly *a, fmi_pool *pool, const uint8_t 
   *done = a->desc && a->desc->decode && a->desc->decode(a->desc->decode_user, data, size, &image, &release);
   if (!*done) return true;
   size_t side = fmi_min_size(env->limits.image_side, INT_MAX);
-  if (image.width < 1 || image.height < 1 || image.channels < 1 || image.channels > 4 || !image.pixels || (size_t)image.width > side || (size_t)image.height > side)
-    fmi_fail(env, FM_ERROR_FORMAT, "the caller's decoder gave an image of %d x %d pixels and %d channels; 1 to %zu pixels and 1 to 4 channels are possible",
-             image.width, image.height, image.channels, side);
+  if (image.width < 1 || image.height < 1 || image.channels < 1 || image.channels > 4 || !image.pixels ||
+      (size_t)image.width > side || (size_t)image.height > side)
+    fmi_fail(
+        env, FM_ERROR_FORMAT,
+        "the caller's decoder gave an image of %d x %d pixels and %d channels; 1 to %zu pixels and 1 to 4 channels are possible",
+        image.width, image.height, image.channels, side);
   else {
     size_t bytes = fmi_mul_size(fmi_mul_size((size_t)image.width, (size_t)image.height), (size_t)image.channels);
     *out = image;
@@ -5653,8 +5778,10 @@ FMI_FN bool fmi_load_texture(fmi_assembly *a, fm_texture *texture, const fmi_tex
   bool done = false;
   fmi_move_pool(&outer, &env->temp);
   env->file = texture->name;
-  bool ok = (data || fmi_find_texture(a, source, texture, &data, &size)) && fmi_decode_by_caller(a, &pixels, data, size, &texture->image, &done) &&
-            (done || fmi_decode_image(env, &pixels, data, size, 0, &texture->image)) && fmi_name_warnings(env, warnings, texture->name);
+  bool ok = (data || fmi_find_texture(a, source, texture, &data, &size)) &&
+            fmi_decode_by_caller(a, &pixels, data, size, &texture->image, &done) &&
+            (done || fmi_decode_image(env, &pixels, data, size, 0, &texture->image)) &&
+            fmi_name_warnings(env, warnings, texture->name);
   env->file = file;
   fmi_free_pool(env, &env->allocator, &env->temp);
   fmi_move_pool(&env->temp, &outer);
@@ -5714,7 +5841,9 @@ FMI_FN bool fmi_fan_overlaps(const float *positions, const uint32_t *corners, si
 FMI_FN double fmi_area(const double *p, uint32_t a, uint32_t b, uint32_t c) {
   return (p[2 * b] - p[2 * a]) * (p[2 * c + 1] - p[2 * a + 1]) - (p[2 * b + 1] - p[2 * a + 1]) * (p[2 * c] - p[2 * a]);
 }
-FMI_FN bool fmi_same_point(const double *p, uint32_t a, uint32_t b) { return p[2 * a] == p[2 * b] && p[2 * a + 1] == p[2 * b + 1]; }
+FMI_FN bool fmi_same_point(const double *p, uint32_t a, uint32_t b) {
+  return p[2 * a] == p[2 * b] && p[2 * a + 1] == p[2 * b + 1];
+}
 
 /* Is b an ear: convex, and no other corner of the ring in its triangle or on its border? */
 FMI_FN bool fmi_is_ear(fmi_ears *ears, uint32_t b) {
@@ -5732,7 +5861,8 @@ FMI_FN bool fmi_is_ear(fmi_ears *ears, uint32_t b) {
 
 /* Cuts one ear after the other. Where there is none (the polygon crosses itself, or has no area), the next corner will do. Returns
    false if the budget is used up; the triangles are then incomplete. */
-FMI_FN bool fmi_cut_ears(fmi_ears *ears, uint32_t n, const double normal[3], const float *positions, const uint32_t *corners, uint32_t first, uint32_t *out) {
+FMI_FN bool fmi_cut_ears(fmi_ears *ears, uint32_t n, const double normal[3], const float *positions,
+                         const uint32_t *corners, uint32_t first, uint32_t *out) {
   double size[3];
   for (int k = 0; k < 3; k++) size[k] = normal[k] < 0.0 ? -normal[k] : normal[k];
   int drop = size[0] > size[1] ? (size[0] > size[2] ? 0 : 2) : (size[1] > size[2] ? 1 : 2); /* the axis that the polygon faces most */
@@ -5804,7 +5934,8 @@ FMI_FN bool fmi_triangulate(fmi_env *env, const fm_mesh *mesh, uint32_t *triangl
     if (n < 3) continue;
     if (n > 3 && fmi_fan_overlaps(mesh->positions, mesh->corners + start, n, normal)) {
       if (!fmi_reserve_ears(env, &ears, n)) return false;
-      done = ears.budget && fmi_cut_ears(&ears, (uint32_t)n, normal, mesh->positions, mesh->corners + start, (uint32_t)start, triangles);
+      done = ears.budget && fmi_cut_ears(&ears, (uint32_t)n, normal, mesh->positions, mesh->corners + start,
+                                         (uint32_t)start, triangles);
       ears.given_up += !done;
     }
     for (size_t i = 0; i < n - 2; i++, triangles += 3) {
@@ -5817,14 +5948,19 @@ FMI_FN bool fmi_triangulate(fmi_env *env, const fm_mesh *mesh, uint32_t *triangl
   }
   fmi_release(env, ears.points);
   fmi_release(env, ears.next);
-  return !ears.given_up || fmi_warn(env, "polygons that are concave and too complex to be cut into triangles well overlap themselves (%zu in all)", ears.given_up);
+  return !ears.given_up ||
+         fmi_warn(
+             env,
+             "polygons that are concave and too complex to be cut into triangles well overlap themselves (%zu in all)",
+             ears.given_up);
 }
 
 /* ---- checks ---- */
 
 FMI_FN bool fmi_all_finite(fmi_env *env, const float *values, size_t count, size_t components, const char *what) {
   for (size_t i = 0; i < count * components; i++)
-    if (!fmi_is_finite((double)values[i])) return fmi_fail(env, FM_ERROR_ARGUMENT, "%s %zu is infinite or not a number", what, i / components);
+    if (!fmi_is_finite((double)values[i]))
+      return fmi_fail(env, FM_ERROR_ARGUMENT, "%s %zu is infinite or not a number", what, i / components);
   return true;
 }
 
@@ -5833,36 +5969,46 @@ FMI_FN bool fmi_check_indices(fmi_env *env, const fm_mesh *mesh, fm_status statu
   const uint32_t *starts = mesh->polygon_starts;
   size_t most = 0xFFFFFFF0u / 3;
   if (mesh->vertex_count > most || mesh->corner_count > most || mesh->polygon_count > most || mesh->uv_count > most)
-    return fmi_fail(env, FM_ERROR_LIMIT, "the mesh has more than %zu vertices, corners, polygons or UVs; make it smaller", most);
+    return fmi_fail(env, FM_ERROR_LIMIT,
+                    "the mesh has more than %zu vertices, corners, polygons or UVs; make it smaller", most);
   if (!starts && mesh->corner_count != 3 * mesh->polygon_count)
-    return fmi_fail(env, status, "%zu triangles need %zu corners, not %zu (polygon_starts is NULL)", mesh->polygon_count, 3 * mesh->polygon_count, mesh->corner_count);
+    return fmi_fail(env, status, "%zu triangles need %zu corners, not %zu (polygon_starts is NULL)",
+                    mesh->polygon_count, 3 * mesh->polygon_count, mesh->corner_count);
   if (starts && (starts[0] != 0 || starts[mesh->polygon_count] != mesh->corner_count))
-    return fmi_fail(env, status, "polygon_starts must begin with 0 and end with the number of corners, %zu", mesh->corner_count);
+    return fmi_fail(env, status, "polygon_starts must begin with 0 and end with the number of corners, %zu",
+                    mesh->corner_count);
   for (size_t i = 0; starts && i < mesh->polygon_count; i++)
     if (starts[i] > starts[i + 1]) return fmi_fail(env, status, "polygon %zu ends before it starts", i);
   for (size_t i = 0; i < mesh->corner_count; i++)
     if (mesh->corners[i] >= mesh->vertex_count)
-      return fmi_fail(env, status, "corner %zu uses vertex %u, but there are only %zu (the first is 0)", i, mesh->corners[i], mesh->vertex_count);
+      return fmi_fail(env, status, "corner %zu uses vertex %u, but there are only %zu (the first is 0)", i,
+                      mesh->corners[i], mesh->vertex_count);
   for (size_t i = 0; mesh->corner_uvs && i < mesh->corner_count; i++)
     if (mesh->corner_uvs[i] >= mesh->uv_count && mesh->corner_uvs[i] != FM_NONE)
-      return fmi_fail(env, status, "corner %zu uses UV %u, but there are only %zu (the first is 0)", i, mesh->corner_uvs[i], mesh->uv_count);
+      return fmi_fail(env, status, "corner %zu uses UV %u, but there are only %zu (the first is 0)", i,
+                      mesh->corner_uvs[i], mesh->uv_count);
   if (mesh->uvs && !mesh->corner_uvs && mesh->uv_count < mesh->corner_count)
-    return fmi_fail(env, status, "%zu corners need a UV each, but there are only %zu (corner_uvs is NULL)", mesh->corner_count, mesh->uv_count);
+    return fmi_fail(env, status, "%zu corners need a UV each, but there are only %zu (corner_uvs is NULL)",
+                    mesh->corner_count, mesh->uv_count);
   for (size_t i = 0; mesh->polygon_materials && i < mesh->polygon_count; i++)
     if (mesh->polygon_materials[i] >= mesh->material_count && mesh->polygon_materials[i] != FM_NONE)
-      return fmi_fail(env, status, "polygon %zu uses material %u, but there are only %zu (the first is 0)", i, mesh->polygon_materials[i], mesh->material_count);
+      return fmi_fail(env, status, "polygon %zu uses material %u, but there are only %zu (the first is 0)", i,
+                      mesh->polygon_materials[i], mesh->material_count);
   for (size_t i = 0; i < mesh->material_count; i++)
     for (int k = 0; k < 2; k++) {
       uint32_t texture = k ? mesh->materials[i].opacity : mesh->materials[i].texture;
       if (texture >= mesh->texture_count && texture != FM_NONE)
-        return fmi_fail(env, status, "material %zu uses texture %u, but there are only %zu (the first is 0, none is FM_NONE)", i, texture, mesh->texture_count);
+        return fmi_fail(env, status,
+                        "material %zu uses texture %u, but there are only %zu (the first is 0, none is FM_NONE)", i,
+                        texture, mesh->texture_count);
     }
   return true;
 }
 
 FMI_FN bool fmi_scale_mesh(fmi_assembly *a) {
   double scale = a->desc ? a->desc->scale : 0.0;
-  if (!fmi_is_finite(scale)) return fmi_fail(a->env, FM_ERROR_ARGUMENT, "scale is infinite or not a number; give a factor, such as 0.01");
+  if (!fmi_is_finite(scale))
+    return fmi_fail(a->env, FM_ERROR_ARGUMENT, "scale is infinite or not a number; give a factor, such as 0.01");
   for (size_t i = 0; scale != 0.0 && scale != 1.0 && i < 3 * a->mesh->vertex_count; i++) {
     double x = (double)a->mesh->positions[i] * scale;
     a->mesh->positions[i] = x > FLT_MAX || x < -FLT_MAX ? (float)INFINITY : (float)x;
@@ -5875,12 +6021,16 @@ FMI_FN bool fmi_finish_mesh(fmi_assembly *a) {
   fm_mesh *mesh = a->mesh;
   size_t flat = 0;
   if (!fmi_scale_mesh(a)) return false;
-  if (!fmi_clean_floats(env, mesh->positions, mesh->vertex_count, 3, "position") || !fmi_clean_floats(env, mesh->uvs, mesh->uv_count, 2, "UV")) return false;
+  if (!fmi_clean_floats(env, mesh->positions, mesh->vertex_count, 3, "position") ||
+      !fmi_clean_floats(env, mesh->uvs, mesh->uv_count, 2, "UV"))
+    return false;
   if (!fmi_check_indices(env, mesh, FM_ERROR_FORMAT) || !fmi_select(a)) return false;
   mesh->triangle_count = fmi_count_triangles(mesh, &flat);
   mesh->triangles = (uint32_t *)fmi_alloc(env, &env->keep, mesh->triangle_count, 3 * sizeof(uint32_t));
   mesh->triangle_polygons = (uint32_t *)fmi_alloc(env, &env->keep, mesh->triangle_count, sizeof(uint32_t));
-  if (!mesh->triangles || !mesh->triangle_polygons || !fmi_triangulate(env, mesh, mesh->triangles, mesh->triangle_polygons)) return false;
+  if (!mesh->triangles || !mesh->triangle_polygons ||
+      !fmi_triangulate(env, mesh, mesh->triangles, mesh->triangle_polygons))
+    return false;
   if (flat && !fmi_warn(env, "polygons of fewer than three corners cannot be seen (%zu in all)", flat)) return false;
   for (size_t i = 0; i < mesh->texture_count && !(a->desc && a->desc->no_textures); i++)
     if (!fmi_load_texture(a, &mesh->textures[i], &a->sources[i])) return false;
@@ -5909,7 +6059,9 @@ FMI_FN bool fmi_check_arrays(fmi_env *env, const fm_mesh *mesh) {
 FMI_FN bool fmi_prepare(fmi_env *env, fm_mesh *mesh) {
   size_t flat, count, each = (mesh->polygon_starts ? 4 : 3) * sizeof(uint32_t);
   if (!fmi_check_arrays(env, mesh) || !fmi_check_indices(env, mesh, FM_ERROR_ARGUMENT)) return false;
-  if (!fmi_all_finite(env, mesh->positions, mesh->vertex_count, 3, "position") || !fmi_all_finite(env, mesh->uvs, mesh->uv_count, 2, "UV")) return false;
+  if (!fmi_all_finite(env, mesh->positions, mesh->vertex_count, 3, "position") ||
+      !fmi_all_finite(env, mesh->uvs, mesh->uv_count, 2, "UV"))
+    return false;
   count = fmi_count_triangles(mesh, &flat);
   fmi_owner *owner = (fmi_owner *)fmi_alloc(env, &env->keep, 1, fmi_add_size(fmi_mul_size(count, each), sizeof *owner));
   if (!owner) return false;
@@ -5928,9 +6080,11 @@ FM_API bool fm_prepare_mesh(fm_mesh *mesh, const fm_common *common, fm_error *er
   fmi_begin(&env, common, error, mesh ? mesh->name : NULL);
   if (!mesh) fmi_fail(&env, FM_ERROR_ARGUMENT, "mesh is NULL; give the fm_mesh to prepare");
   else if (mesh->owner || mesh->triangles)
-    fmi_fail(&env, FM_ERROR_ARGUMENT, "the mesh has triangles already; %s", mesh->owner ? "a loaded mesh needs no preparation" : "call fm_release_mesh before");
+    fmi_fail(&env, FM_ERROR_ARGUMENT, "the mesh has triangles already; %s",
+             mesh->owner ? "a loaded mesh needs no preparation" : "call fm_release_mesh before");
   else if (fmi_prepare(&env, mesh))
-    for (size_t i = 0; i < env.warning_count && common && common->log; i++) common->log(common->log_user, FM_LOG_WARNING, env.warnings[i]);
+    for (size_t i = 0; i < env.warning_count && common && common->log; i++)
+      common->log(common->log_user, FM_LOG_WARNING, env.warnings[i]);
   return fmi_end(&env);
 }
 
@@ -6002,7 +6156,9 @@ FMI_FN void fmi_obj_take_break(fmi_obj *o) { /* \n, \r\n or \r */
   o->p++;
   if (o->line < INT_MAX) o->line++;
 }
-FMI_FN bool fmi_obj_is_continued(const fmi_obj *o) { return *o->p == '\\' && (o->p + 1 == o->end || fmi_obj_is_break(o->p[1])); }
+FMI_FN bool fmi_obj_is_continued(const fmi_obj *o) {
+  return *o->p == '\\' && (o->p + 1 == o->end || fmi_obj_is_break(o->p[1]));
+}
 
 /* Steps over blanks, and over line ends behind a '\\'. */
 FMI_FN void fmi_obj_skip_blanks(fmi_obj *o) {
@@ -6097,12 +6253,16 @@ FMI_FN bool fmi_obj_number(fmi_obj *o, const char *statement, float *value) {
 }
 
 FMI_FN bool fmi_obj_too_many(fmi_obj *o) {
-  return fmi_fail_line(o->a.env, FM_ERROR_LIMIT, o->line, "more than %zu vertices, or 8 times as many corners or UVs; make the mesh smaller, or raise fm_limits.vertices", o->most_vertices);
+  return fmi_fail_line(
+      o->a.env, FM_ERROR_LIMIT, o->line,
+      "more than %zu vertices, or 8 times as many corners or UVs; make the mesh smaller, or raise fm_limits.vertices",
+      o->most_vertices);
 }
 
 FMI_FN bool fmi_obj_vertex(fmi_obj *o) {
   fm_mesh *mesh = o->a.mesh;
-  float *positions = (float *)fmi_reserve(o->a.env, &o->a.env->keep, mesh->positions, mesh->vertex_count + 1, &o->position_room, 3 * sizeof(float));
+  float *positions = (float *)fmi_reserve(o->a.env, &o->a.env->keep, mesh->positions, mesh->vertex_count + 1,
+                                          &o->position_room, 3 * sizeof(float));
   float more;
   int extra = 0;
   if (!positions) return false;
@@ -6119,7 +6279,9 @@ FMI_FN bool fmi_obj_vertex(fmi_obj *o) {
 
 FMI_FN bool fmi_obj_uv(fmi_obj *o) {
   fm_mesh *mesh = o->a.mesh;
-  float *uvs = (float *)fmi_reserve(o->a.env, &o->a.env->keep, mesh->uvs, mesh->uv_count + 1, &o->uv_room, 2 * sizeof(float)), more;
+  float *uvs = (float *)fmi_reserve(o->a.env, &o->a.env->keep, mesh->uvs, mesh->uv_count + 1, &o->uv_room,
+                                    2 * sizeof(float)),
+        more;
   if (!uvs) return false;
   mesh->uvs = uvs;
   if (mesh->uv_count >= o->most_corners) return fmi_obj_too_many(o);
@@ -6145,14 +6307,19 @@ FMI_FN bool fmi_obj_index(fmi_obj *o, size_t count, const char *what, fmi_obj_ah
   for (; p < end && fmi_is_digit(*p); p++)
     if (value < 0x10000000000u) value = value * 10 + (uint64_t)(*p - '0');
   o->p = p;
-  if (p == first) return fmi_obj_damaged(o, o->line, "\"%s\" is not an index of a polygon's corner", fmi_obj_show(o, start).text);
+  if (p == first)
+    return fmi_obj_damaged(o, o->line, "\"%s\" is not an index of a polygon's corner", fmi_obj_show(o, start).text);
   if (value == 0) return fmi_obj_damaged(o, o->line, "a polygon uses %s 0, but OBJ counts from 1", what);
   if (negative) {
-    if (value > count) return fmi_obj_damaged(o, o->line, "a polygon uses %s %s, but there are only %zu before it", what, fmi_obj_show(o, start).text, count);
+    if (value > count)
+      return fmi_obj_damaged(o, o->line, "a polygon uses %s %s, but there are only %zu before it", what,
+                             fmi_obj_show(o, start).text, count);
     *index = (uint32_t)(count - (size_t)value);
     return true;
   }
-  if (value > 0x7FFFFFFF) return fmi_obj_damaged(o, o->line, "a polygon uses %s %s, more than there can be", what, fmi_obj_show(o, start).text);
+  if (value > 0x7FFFFFFF)
+    return fmi_obj_damaged(o, o->line, "a polygon uses %s %s, more than there can be", what,
+                           fmi_obj_show(o, start).text);
   *index = (uint32_t)value - 1;
   if (value > count && *index >= ahead->index) {
     if (*index > ahead->index || !ahead->line) ahead->line = o->line;
@@ -6161,14 +6328,17 @@ FMI_FN bool fmi_obj_index(fmi_obj *o, size_t count, const char *what, fmi_obj_ah
   return true;
 }
 
-FMI_FN bool fmi_obj_equal(fmi_obj_text a, fmi_obj_text b) { return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0); }
+FMI_FN bool fmi_obj_equal(fmi_obj_text a, fmi_obj_text b) {
+  return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
 
 /* A polygon belongs to the run of its name, and opens it if it is the first. */
 FMI_FN bool fmi_obj_join_run(fmi_obj *o, fmi_obj_runs *runs) {
   if (runs->begun) return true;
   runs->begun = runs->count > 0 && fmi_obj_equal(runs->list[runs->count - 1].name, runs->name);
   if (runs->begun) return true;
-  fmi_obj_run *list = (fmi_obj_run *)fmi_reserve(o->a.env, &o->a.env->temp, runs->list, runs->count + 1, &runs->room, sizeof *list);
+  fmi_obj_run *list =
+      (fmi_obj_run *)fmi_reserve(o->a.env, &o->a.env->temp, runs->list, runs->count + 1, &runs->room, sizeof *list);
   if (!list) return false;
   runs->list = list;
   runs->begun = true;
@@ -6191,7 +6361,8 @@ FMI_FN bool fmi_obj_find_material(fmi_obj *o) {
   fmi_name_slot *slot = fmi_find_name(env, &o->materials, o->material_name.data, o->material_name.size);
   if (!slot) return false;
   if (slot->value == FM_NONE) {
-    fm_material *materials = (fm_material *)fmi_reserve(env, &env->keep, mesh->materials, mesh->material_count + 1, &o->material_room, sizeof *materials);
+    fm_material *materials = (fm_material *)fmi_reserve(env, &env->keep, mesh->materials, mesh->material_count + 1,
+                                                        &o->material_room, sizeof *materials);
     if (!materials) return false;
     mesh->materials = materials;
     materials += mesh->material_count;
@@ -6210,10 +6381,12 @@ FMI_FN bool fmi_obj_grow_polygons(fmi_obj *o) {
   fmi_env *env = o->a.env;
   fm_mesh *mesh = o->a.mesh;
   size_t need = mesh->polygon_count + 1;
-  uint32_t *starts = (uint32_t *)fmi_reserve(env, &env->keep, mesh->polygon_starts, need + 1, &o->polygon_room, sizeof *starts);
+  uint32_t *starts =
+      (uint32_t *)fmi_reserve(env, &env->keep, mesh->polygon_starts, need + 1, &o->polygon_room, sizeof *starts);
   if (!starts) return false;
   mesh->polygon_starts = starts;
-  uint32_t *materials = (uint32_t *)fmi_reserve(env, &env->keep, mesh->polygon_materials, need, &o->polygon_material_room, sizeof *materials);
+  uint32_t *materials = (uint32_t *)fmi_reserve(env, &env->keep, mesh->polygon_materials, need,
+                                                &o->polygon_material_room, sizeof *materials);
   if (!materials) return false;
   mesh->polygon_materials = materials;
   return need <= o->most_corners || fmi_obj_too_many(o);
@@ -6246,7 +6419,8 @@ FMI_FN bool fmi_obj_plain_corner(fmi_obj *o, uint32_t *vertex, uint32_t *uv) {
     number[n++] = value - 1;
   } while (n < 3 && *p++ == '/');
   if (n < 3) p--;
-  if (n < 2 || (*p != ' ' && *p != '\n') || number[0] >= o->a.mesh->vertex_count || number[1] >= o->a.mesh->uv_count) return false;
+  if (n < 2 || (*p != ' ' && *p != '\n') || number[0] >= o->a.mesh->vertex_count || number[1] >= o->a.mesh->uv_count)
+    return false;
   *vertex = number[0];
   *uv = number[1];
   o->p = p;
@@ -6280,7 +6454,8 @@ FMI_FN bool fmi_obj_corner(fmi_obj *o) {
     }
   }
   if (!fmi_obj_after_word(o))
-    return fmi_obj_damaged(o, o->line, "\"%s\" is no corner of a polygon; those look like 1, 1/2, 1//3 or 1/2/3", fmi_obj_show(o, start).text);
+    return fmi_obj_damaged(o, o->line, "\"%s\" is no corner of a polygon; those look like 1, 1/2, 1//3 or 1/2/3",
+                           fmi_obj_show(o, start).text);
   mesh->corner_uvs[mesh->corner_count++] = uv;
   return true;
 }
@@ -6306,7 +6481,8 @@ FMI_FN bool fmi_obj_add_library(fmi_obj *o, fmi_obj_text name) {
   fmi_name_slot *slot = fmi_find_name(o->a.env, &o->library_names, name.data, name.size);
   if (!slot || slot->value != FM_NONE) return slot != NULL;
   slot->value = 0;
-  fmi_obj_text *grown = (fmi_obj_text *)fmi_reserve(o->a.env, &o->a.env->temp, o->libraries, o->library_count + 1, &o->library_room, sizeof *grown);
+  fmi_obj_text *grown = (fmi_obj_text *)fmi_reserve(o->a.env, &o->a.env->temp, o->libraries, o->library_count + 1,
+                                                    &o->library_room, sizeof *grown);
   if (!grown) return false;
   o->libraries = grown;
   grown[o->library_count++] = name;
@@ -6315,8 +6491,10 @@ FMI_FN bool fmi_obj_add_library(fmi_obj *o, fmi_obj_text name) {
 
 /* The rarer statements; what is not known is left out. */
 FMI_FN bool fmi_obj_other(fmi_obj *o, fmi_obj_text word) {
-  static const char *const elements[] = {"l", "p", "vp", "cstype", "deg", "bmat", "step", "curv", "curv2", "surf", "parm", "trim", "hole", "scrv", "sp", "end", "con"};
-  static const char *const silent[] = {"s", "mg", "bevel", "c_interp", "d_interp", "lod", "shadow_obj", "trace_obj", "ctech", "stech", "usemap", "maplib", "call", "csh"};
+  static const char *const elements[] = {"l",    "p",    "vp",   "cstype", "deg",  "bmat", "step", "curv", "curv2",
+                                         "surf", "parm", "trim", "hole",   "scrv", "sp",   "end",  "con"};
+  static const char *const silent[] = {"s",         "mg",    "bevel", "c_interp", "d_interp", "lod",  "shadow_obj",
+                                       "trace_obj", "ctech", "stech", "usemap",   "maplib",   "call", "csh"};
 #define FMI_OBJ_IS(text) (word.size == strlen(text) && memcmp(word.data, text, word.size) == 0)
   if (FMI_OBJ_IS("o")) { fmi_obj_name_run(&o->objects, fmi_obj_rest(o)); return true; }
   if (FMI_OBJ_IS("g")) { fmi_obj_name_run(&o->groups, fmi_obj_rest(o)); return true; }
@@ -6371,9 +6549,11 @@ FMI_FN bool fmi_obj_same(fmi_obj_text word, const char *lower) {
 
 /* Steps over the options of a map; the file name is what remains. Numbers of -o, -s and -t may be one to three. */
 FMI_FN void fmi_obj_skip_options(fmi_obj *o, const char **p, const char *end) {
-  static const struct { const char *name; int least, most; double neutral; } options[] = {
-    {"-blendu", 1, 1, 0}, {"-blendv", 1, 1, 0}, {"-bm", 1, 1, 0}, {"-boost", 1, 1, 0}, {"-cc", 1, 1, 0}, {"-clamp", 1, 1, 0}, {"-colorspace", 1, 1, 0},
-    {"-imfchan", 1, 1, 0}, {"-mm", 2, 2, 0}, {"-o", 1, 3, 0}, {"-s", 1, 3, 1}, {"-t", 1, 3, 0}, {"-texres", 1, 1, 0}, {"-type", 1, 1, 0}};
+  static const struct { const char *name; int least, most; double neutral;
+  } options[] = {{"-blendu", 1, 1, 0}, {"-blendv", 1, 1, 0}, {"-bm", 1, 1, 0},         {"-boost", 1, 1, 0},
+                 {"-cc", 1, 1, 0},     {"-clamp", 1, 1, 0},  {"-colorspace", 1, 1, 0}, {"-imfchan", 1, 1, 0},
+                 {"-mm", 2, 2, 0},     {"-o", 1, 3, 0},      {"-s", 1, 3, 1},          {"-t", 1, 3, 0},
+                 {"-texres", 1, 1, 0}, {"-type", 1, 1, 0}};
   for (;;) {
     const char *at = *p;
     fmi_obj_text word = fmi_obj_word(&at, end);
@@ -6487,7 +6667,11 @@ FMI_FN bool fmi_obj_open_libraries(fmi_obj *o) {
       if (!fmi_text_bytes(&missing, name.data, fmi_min_size(name.size, 200))) return false;
     }
   }
-  return !count || fmi_warn(env, "material files that are not there or cannot be read: %s (%zu in all); put them beside the OBJ to have the textures", missing.data, count);
+  return !count ||
+         fmi_warn(
+             env,
+             "material files that are not there or cannot be read: %s (%zu in all); put them beside the OBJ to have the textures",
+             missing.data, count);
 }
 
 /* ---- the file ---- */
@@ -6525,7 +6709,8 @@ FMI_FN bool fmi_obj_make_parts(fmi_obj *o) {
   for (size_t i = 0; i < runs->count; i++) {
     fm_part *part = &mesh->parts[mesh->part_count++];
     const fmi_obj_run *run = &runs->list[i], *next = i + 1 < runs->count ? run + 1 : NULL;
-    part->name = run->name.size ? fmi_copy_text(env, &env->keep, run->name.data, run->name.size) : fmi_copy_text(env, &env->keep, mesh->name, strlen(mesh->name));
+    part->name = run->name.size ? fmi_copy_text(env, &env->keep, run->name.data, run->name.size)
+                                : fmi_copy_text(env, &env->keep, mesh->name, strlen(mesh->name));
     if (!part->name) return false;
     part->first_vertex = run->first_vertex;
     part->vertex_count = (next ? next->first_vertex : mesh->vertex_count) - run->first_vertex;
@@ -6543,10 +6728,15 @@ FMI_FN bool fmi_obj_close(fmi_obj *o) {
   fmi_env *env = o->a.env;
   fm_mesh *mesh = o->a.mesh;
   if (o->ahead.line && o->ahead.index >= mesh->vertex_count)
-    return fmi_obj_damaged(o, o->ahead.line, "a polygon uses vertex %u, but the file has only %zu", o->ahead.index + 1, mesh->vertex_count);
+    return fmi_obj_damaged(o, o->ahead.line, "a polygon uses vertex %u, but the file has only %zu", o->ahead.index + 1,
+                           mesh->vertex_count);
   if (o->ahead_uv.line && o->ahead_uv.index >= mesh->uv_count)
-    return fmi_obj_damaged(o, o->ahead_uv.line, "a polygon uses UV %u, but the file has only %zu", o->ahead_uv.index + 1, mesh->uv_count);
-  if (!mesh->vertex_count) return fmi_fail(env, FM_ERROR_FORMAT, "has no vertices (lines that begin with \"v\"): it is no OBJ file, or it is damaged: export or copy it again");
+    return fmi_obj_damaged(o, o->ahead_uv.line, "a polygon uses UV %u, but the file has only %zu",
+                           o->ahead_uv.index + 1, mesh->uv_count);
+  if (!mesh->vertex_count)
+    return fmi_fail(
+        env, FM_ERROR_FORMAT,
+        "has no vertices (lines that begin with \"v\"): it is no OBJ file, or it is damaged: export or copy it again");
   if (!fmi_obj_grow_polygons(o)) return false;
   mesh->polygon_starts[mesh->polygon_count] = (uint32_t)mesh->corner_count;
   if (!o->has_corner_uvs) {
@@ -6560,15 +6750,25 @@ FMI_FN bool fmi_obj_close(fmi_obj *o) {
     fmi_release(env, mesh->polygon_materials);
     mesh->polygon_materials = NULL;
   }
-  return fmi_clean_floats(env, mesh->positions, mesh->vertex_count, 3, "position") && fmi_clean_floats(env, mesh->uvs, mesh->uv_count, 2, "UV");
+  return fmi_clean_floats(env, mesh->positions, mesh->vertex_count, 3, "position") &&
+         fmi_clean_floats(env, mesh->uvs, mesh->uv_count, 2, "UV");
 }
 
 FMI_FN bool fmi_obj_warn(fmi_obj *o) {
   fmi_env *env = o->a.env;
-  return (!o->colours.count || fmi_warn(env, "vertex colours are left out (first on line %d, %zu in all)", o->colours.line, o->colours.count)) &&
-         (!o->elements.count || fmi_warn(env, "points, lines, curves and surfaces are left out (first on line %d, %zu in all)", o->elements.line, o->elements.count)) &&
-         (!o->unknown.count || fmi_warn(env, "lines that begin with a word that OBJ does not have are left out (first on line %d, %zu in all)", o->unknown.line, o->unknown.count)) &&
-         (!o->moved.count || fmi_warn(env, "the material file moves or scales textures (-o, -s, -t), which is not applied; bake it into the UVs or the pictures"));
+  return (!o->colours.count || fmi_warn(env, "vertex colours are left out (first on line %d, %zu in all)",
+                                        o->colours.line, o->colours.count)) &&
+         (!o->elements.count ||
+          fmi_warn(env, "points, lines, curves and surfaces are left out (first on line %d, %zu in all)",
+                   o->elements.line, o->elements.count)) &&
+         (!o->unknown.count ||
+          fmi_warn(env,
+                   "lines that begin with a word that OBJ does not have are left out (first on line %d, %zu in all)",
+                   o->unknown.line, o->unknown.count)) &&
+         (!o->moved.count ||
+          fmi_warn(
+              env,
+              "the material file moves or scales textures (-o, -s, -t), which is not applied; bake it into the UVs or the pictures"));
 }
 
 /* Reads a head from OBJ text, which stays the caller's and is not needed afterwards. */
@@ -6589,7 +6789,8 @@ FMI_FN bool fmi_read_obj(fmi_env *env, const uint8_t *data, size_t size, const f
     if (!fmi_obj_statement(&o)) return false;
     fmi_obj_skip_line(&o);
   }
-  return fmi_obj_close(&o) && fmi_obj_make_parts(&o) && fmi_obj_open_libraries(&o) && fmi_obj_warn(&o) && fmi_finish_mesh(&o.a);
+  return fmi_obj_close(&o) && fmi_obj_make_parts(&o) && fmi_obj_open_libraries(&o) && fmi_obj_warn(&o) &&
+         fmi_finish_mesh(&o.a);
 }
 
 #endif /* FACEMORPH_NO_OBJ */
@@ -6616,7 +6817,9 @@ FMI_FN size_t fmi_fbx_utf8(const uint8_t *p, size_t size) {
   if (n > size) return 0;
   for (size_t i = 1; i < n; i++)
     if ((p[i] & 0xC0) != 0x80) return 0;
-  if ((c == 0xE0 && p[1] < 0xA0) || (c == 0xED && p[1] > 0x9F) || (c == 0xF0 && p[1] < 0x90) || (c == 0xF4 && p[1] > 0x8F)) return 0;
+  if ((c == 0xE0 && p[1] < 0xA0) || (c == 0xED && p[1] > 0x9F) || (c == 0xF0 && p[1] < 0x90) ||
+      (c == 0xF4 && p[1] > 0x8F))
+    return 0;
   return n;
 }
 /* Copies a text as valid UTF-8 without control characters, '?' for each byte that is wrong; cut where there is no more room. */
@@ -6662,8 +6865,21 @@ typedef struct fmi_fbx_key { uint64_t number; size_t index; } fmi_fbx_key;
 
 /* What is not as it should be, or is left out: one warning of each sort, with the first name and how many there are. */
 enum {
-  FMI_FBX_NO_ID, FMI_FBX_SAME_ID, FMI_FBX_WEIGHT, FMI_FBX_SKIN, FMI_FBX_ANIMATION, FMI_FBX_SUBDIVISION, FMI_FBX_UNUSED, FMI_FBX_BARE,
-  FMI_FBX_OPEN, FMI_FBX_UV_KIND, FMI_FBX_UV_NONE, FMI_FBX_MATERIAL_KIND, FMI_FBX_MATERIAL_NONE, FMI_FBX_LAYERS, FMI_FBX_PROCEDURAL,
+  FMI_FBX_NO_ID,
+  FMI_FBX_SAME_ID,
+  FMI_FBX_WEIGHT,
+  FMI_FBX_SKIN,
+  FMI_FBX_ANIMATION,
+  FMI_FBX_SUBDIVISION,
+  FMI_FBX_UNUSED,
+  FMI_FBX_BARE,
+  FMI_FBX_OPEN,
+  FMI_FBX_UV_KIND,
+  FMI_FBX_UV_NONE,
+  FMI_FBX_MATERIAL_KIND,
+  FMI_FBX_MATERIAL_NONE,
+  FMI_FBX_LAYERS,
+  FMI_FBX_PROCEDURAL,
   FMI_FBX_NOTE_COUNT
 };
 typedef struct fmi_fbx_note { size_t count; fmi_fbx_text first; } fmi_fbx_note;
@@ -6727,7 +6943,8 @@ FMI_FN FMI_PRINTF(3, 4) bool fmi_fbx_damaged(fmi_fbx *fbx, size_t at, const char
   va_start(list, format);
   fmi_format_list(what, sizeof what, format, list);
   va_end(list);
-  return fmi_fail_byte(fbx->env, FM_ERROR_FORMAT, at, "%s: the file is damaged or cut off; export or copy it again", what);
+  return fmi_fail_byte(fbx->env, FM_ERROR_FORMAT, at, "%s: the file is damaged or cut off; export or copy it again",
+                       what);
 }
 
 FMI_FN void fmi_fbx_add_note(fmi_fbx_note *note, fmi_fbx_text name) {
@@ -6921,7 +7138,9 @@ FMI_FN fmi_fbx_text fmi_fbx_next_text(fmi_fbx *fbx, fmi_fbx_values *values) {
 FMI_FN bool fmi_fbx_next_whole(fmi_fbx *fbx, fmi_fbx_values *values, int64_t *number) {
   fmi_fbx_value value;
   bool ok = false;
-  *number = fmi_fbx_next_value(fbx, values, &value) && fmi_fbx_is_scalar(&value) ? fmi_fbx_whole(value.type, value.bytes, &ok) : 0;
+  *number = fmi_fbx_next_value(fbx, values, &value) && fmi_fbx_is_scalar(&value)
+                ? fmi_fbx_whole(value.type, value.bytes, &ok)
+                : 0;
   return ok;
 }
 /* A record's first value. */
@@ -6943,7 +7162,8 @@ FMI_FN bool fmi_fbx_record_array(fmi_fbx *fbx, const fmi_fbx_record *record, fmi
   if (fbx->env->error->status != FM_OK) return false;
   if (!there || array->type < 'a') return fmi_fbx_damaged(fbx, record->start, "%s holds no array", name);
   if (array->encoding > 1)
-    return fmi_fbx_damaged(fbx, array->start, "%s is packed in way %u, which FBX does not have", name, (unsigned)array->encoding);
+    return fmi_fbx_damaged(fbx, array->start, "%s is packed in way %u, which FBX does not have", name,
+                           (unsigned)array->encoding);
   size_t width = fmi_fbx_width(array->type);
   bool fits = array->encoding == 0 ? array->count == array->size / width && array->size % width == 0
                                    : array->count <= fmi_inflate_most(array->size) / width;
@@ -7091,7 +7311,8 @@ FMI_FN bool fmi_fbx_add_object(fmi_fbx *fbx, const fmi_fbx_record *record, fm_me
   object.end = record->end;
   object.parent = object.slot = FM_NONE;
   size_t need = fbx->object_count + 1;
-  fmi_fbx_object *grown = (fmi_fbx_object *)fmi_reserve(env, &env->temp, fbx->objects, need, &fbx->object_room, sizeof *grown);
+  fmi_fbx_object *grown =
+      (fmi_fbx_object *)fmi_reserve(env, &env->temp, fbx->objects, need, &fbx->object_room, sizeof *grown);
   if (!grown) return false;
   fbx->objects = grown;
   grown[fbx->object_count++] = object;
@@ -7107,7 +7328,8 @@ FMI_FN bool fmi_fbx_add_wire(fmi_fbx *fbx, const fmi_fbx_record *record) {
   bool ok = fmi_fbx_next_whole(fbx, &values, &child);
   ok = fmi_fbx_next_whole(fbx, &values, &parent) && ok;
   if (!ok || parent == 0) return env->error->status == FM_OK; /* 0 is the scene */
-  fmi_fbx_wire *grown = (fmi_fbx_wire *)fmi_reserve(env, &env->temp, fbx->wires, fbx->wire_count + 1, &fbx->wire_room, sizeof *grown);
+  fmi_fbx_wire *grown =
+      (fmi_fbx_wire *)fmi_reserve(env, &env->temp, fbx->wires, fbx->wire_count + 1, &fbx->wire_room, sizeof *grown);
   if (!grown) return false;
   fbx->wires = grown;
   grown += fbx->wire_count++;
@@ -7190,18 +7412,40 @@ typedef struct fmi_fbx_matrix { double m[3][4]; } fmi_fbx_matrix; /* rows; the l
 
 /* What Properties70 of a model can say, and of the scene. */
 enum {
-  FMI_FBX_T, FMI_FBX_R, FMI_FBX_S, FMI_FBX_PRE, FMI_FBX_POST, FMI_FBX_R_OFFSET, FMI_FBX_R_PIVOT, FMI_FBX_S_OFFSET, FMI_FBX_S_PIVOT,
-  FMI_FBX_GEOMETRIC_T, FMI_FBX_GEOMETRIC_R, FMI_FBX_GEOMETRIC_S, FMI_FBX_ORDER, FMI_FBX_R_ACTIVE, FMI_FBX_R_LIMITS_ONLY,
-  FMI_FBX_INHERIT, FMI_FBX_MODEL_COUNT
+  FMI_FBX_T,
+  FMI_FBX_R,
+  FMI_FBX_S,
+  FMI_FBX_PRE,
+  FMI_FBX_POST,
+  FMI_FBX_R_OFFSET,
+  FMI_FBX_R_PIVOT,
+  FMI_FBX_S_OFFSET,
+  FMI_FBX_S_PIVOT,
+  FMI_FBX_GEOMETRIC_T,
+  FMI_FBX_GEOMETRIC_R,
+  FMI_FBX_GEOMETRIC_S,
+  FMI_FBX_ORDER,
+  FMI_FBX_R_ACTIVE,
+  FMI_FBX_R_LIMITS_ONLY,
+  FMI_FBX_INHERIT,
+  FMI_FBX_MODEL_COUNT
 };
-static const char *const fmi_fbx_model_names[FMI_FBX_MODEL_COUNT] = {
-  "Lcl Translation", "Lcl Rotation", "Lcl Scaling", "PreRotation", "PostRotation", "RotationOffset", "RotationPivot", "ScalingOffset",
-  "ScalingPivot", "GeometricTranslation", "GeometricRotation", "GeometricScaling", "RotationOrder", "RotationActive", "RotationSpaceForLimitOnly", "InheritType"
-};
+static const char *const fmi_fbx_model_names[FMI_FBX_MODEL_COUNT] =
+    {"Lcl Translation",   "Lcl Rotation",     "Lcl Scaling",   "PreRotation",    "PostRotation",
+     "RotationOffset",    "RotationPivot",    "ScalingOffset", "ScalingPivot",   "GeometricTranslation",
+     "GeometricRotation", "GeometricScaling", "RotationOrder", "RotationActive", "RotationSpaceForLimitOnly",
+     "InheritType"};
 typedef struct fmi_fbx_model_values { double v[FMI_FBX_MODEL_COUNT][3]; } fmi_fbx_model_values;
 
 enum {
-  FMI_FBX_RIGHT, FMI_FBX_RIGHT_SIGN, FMI_FBX_UP, FMI_FBX_UP_SIGN, FMI_FBX_FRONT, FMI_FBX_FRONT_SIGN, FMI_FBX_UNIT, FMI_FBX_SCENE_COUNT
+  FMI_FBX_RIGHT,
+  FMI_FBX_RIGHT_SIGN,
+  FMI_FBX_UP,
+  FMI_FBX_UP_SIGN,
+  FMI_FBX_FRONT,
+  FMI_FBX_FRONT_SIGN,
+  FMI_FBX_UNIT,
+  FMI_FBX_SCENE_COUNT
 };
 static const char *const fmi_fbx_scene_names[FMI_FBX_SCENE_COUNT] = {
   "CoordAxis", "CoordAxisSign", "UpAxis", "UpAxisSign", "FrontAxis", "FrontAxisSign", "UnitScaleFactor"
@@ -7229,7 +7473,8 @@ FMI_FN bool fmi_fbx_read_definitions(fmi_fbx *fbx, const fmi_fbx_record *definit
     fmi_fbx_level inner = fmi_fbx_children(&type);
     while (fmi_fbx_next(fbx, &inner, &record))
       if (fmi_fbx_is(record.name, "PropertyTemplate") &&
-          !fmi_fbx_read_properties(fbx, fmi_fbx_children(&record), fmi_fbx_model_names, FMI_FBX_MODEL_COUNT, scene->defaults.v))
+          !fmi_fbx_read_properties(fbx, fmi_fbx_children(&record), fmi_fbx_model_names, FMI_FBX_MODEL_COUNT,
+                                   scene->defaults.v))
         return false;
   }
   return fbx->env->error->status == FM_OK;
@@ -7255,7 +7500,8 @@ FMI_FN bool fmi_fbx_scene_matrix(fmi_fbx *fbx, const fmi_fbx_scene *scene, fmi_f
   if (seen == 7) return true;
   memset(matrix, 0, sizeof *matrix);
   for (int k = 0; k < 3; k++) matrix->m[k][k] = *unit;
-  return fmi_warn(fbx->env, "the file's axes make no sense (UpAxis, FrontAxis, CoordAxis); Y up and Z to the front are assumed");
+  return fmi_warn(fbx->env,
+                  "the file's axes make no sense (UpAxis, FrontAxis, CoordAxis); Y up and Z to the front are assumed");
 }
 
 /* ---- transforms ---- */
@@ -7271,7 +7517,8 @@ FMI_FN fmi_fbx_matrix fmi_fbx_multiply(const fmi_fbx_matrix *a, const fmi_fbx_ma
   fmi_fbx_matrix c;
   for (int i = 0; i < 3; i++)
     for (int k = 0; k < 4; k++)
-      c.m[i][k] = a->m[i][0] * b->m[0][k] + a->m[i][1] * b->m[1][k] + a->m[i][2] * b->m[2][k] + (k == 3 ? a->m[i][3] : 0.0);
+      c.m[i][k] =
+          a->m[i][0] * b->m[0][k] + a->m[i][1] * b->m[1][k] + a->m[i][2] * b->m[2][k] + (k == 3 ? a->m[i][3] : 0.0);
   return c;
 }
 /* The linear part alone. */
@@ -7336,7 +7583,8 @@ FMI_FN fmi_fbx_local fmi_fbx_make_local(const fmi_fbx_model_values *values) {
   local.inherit = inherit == 1.0 ? 1 : inherit == 2.0 ? 2 : 0;
   for (int k = 0; k < 3; k++) {
     local.scale[k] = v[FMI_FBX_S][k];
-    rest[k] = v[FMI_FBX_S_OFFSET][k] + v[FMI_FBX_S_PIVOT][k] - local.scale[k] * v[FMI_FBX_S_PIVOT][k] - v[FMI_FBX_R_PIVOT][k];
+    rest[k] =
+        v[FMI_FBX_S_OFFSET][k] + v[FMI_FBX_S_PIVOT][k] - local.scale[k] * v[FMI_FBX_S_PIVOT][k] - v[FMI_FBX_R_PIVOT][k];
   }
   fmi_fbx_apply(&local.rotation, rest, turned);
   for (int k = 0; k < 3; k++)
@@ -7376,11 +7624,13 @@ FMI_FN fmi_fbx_matrix fmi_fbx_make_geometric(const fmi_fbx_model_values *values)
 }
 
 /* Places a model and, before it, its ancestors that are not placed yet. chain: room for all objects. */
-FMI_FN bool fmi_fbx_place(fmi_fbx *fbx, const fmi_fbx_scene *scene, fmi_fbx_node *nodes, uint32_t *chain, uint32_t index) {
+FMI_FN bool fmi_fbx_place(fmi_fbx *fbx, const fmi_fbx_scene *scene, fmi_fbx_node *nodes, uint32_t *chain,
+                          uint32_t index) {
   size_t length = 0;
   for (uint32_t i = index; i != FM_NONE && !nodes[i].done; i = fbx->objects[i].parent) {
     if (nodes[i].visiting)
-      return fmi_fbx_damaged(fbx, fbx->objects[i].start, "object %s is its own ancestor", fmi_fbx_show(fbx, fbx->objects[i].name));
+      return fmi_fbx_damaged(fbx, fbx->objects[i].start, "object %s is its own ancestor",
+                             fmi_fbx_show(fbx, fbx->objects[i].name));
     nodes[i].visiting = true;
     chain[length++] = i;
   }
@@ -7457,7 +7707,8 @@ FMI_FN void fmi_fbx_read_old_weights(fmi_fbx *fbx, const fmi_fbx_record *propert
     fmi_fbx_text name = fmi_fbx_next_text(fbx, &list);
     if (!fmi_fbx_is(fmi_fbx_next_text(fbx, &list), "Number")) continue;
     for (int skip = 0; skip < 2; skip++) fmi_fbx_next_value(fbx, &list, &value); /* its label, its flags */
-    if (fmi_fbx_next_value(fbx, &list, &value) && fmi_fbx_is_scalar(&value) && fmi_fbx_real(value.type, value.bytes) != 0.0)
+    if (fmi_fbx_next_value(fbx, &list, &value) && fmi_fbx_is_scalar(&value) &&
+        fmi_fbx_real(value.type, value.bytes) != 0.0)
       fmi_fbx_add_note(note, name);
   }
 }
@@ -7479,7 +7730,8 @@ FMI_FN bool fmi_fbx_read_shape(fmi_fbx *fbx, uint32_t object, fmi_fbx_shape *sha
                                                                            : NULL;
     if (array && !array->type) fmi_fbx_record_array(fbx, &record, array);
     else if (fmi_fbx_is(record.name, "LayerElementUV")) fmi_fbx_read_layer(fbx, &record, "UV", "UVIndex", &shape->uvs);
-    else if (fmi_fbx_is(record.name, "LayerElementMaterial")) fmi_fbx_read_layer(fbx, &record, "Materials", "", &shape->materials);
+    else if (fmi_fbx_is(record.name, "LayerElementMaterial"))
+      fmi_fbx_read_layer(fbx, &record, "Materials", "", &shape->materials);
     else if (fmi_fbx_is(record.name, "Smoothness")) smoothness = fmi_fbx_record_whole(fbx, &record);
     else if (fmi_fbx_is(record.name, "PreviewDivisionLevels") || fmi_fbx_is(record.name, "RenderDivisionLevels")) {
       int64_t n = fmi_fbx_record_whole(fbx, &record);
@@ -7518,7 +7770,8 @@ FMI_FN bool fmi_fbx_unpack_corners(fmi_fbx *fbx, const fmi_fbx_shape *shape, fmi
     polygons += closed;
     if (closed) v = -1 - v;
     if (!whole)
-      return fmi_fbx_damaged(fbx, array->start, "the polygons of mesh %s are no whole numbers", fmi_fbx_show(fbx, shape->name));
+      return fmi_fbx_damaged(fbx, array->start, "the polygons of mesh %s are no whole numbers",
+                             fmi_fbx_show(fbx, shape->name));
     if ((uint64_t)v >= body->vertex_count)
       return fmi_fbx_damaged(fbx, array->start, "polygon %zu of mesh %s uses vertex %llu, but there are only %zu", polygons - closed,
                              fmi_fbx_show(fbx, shape->name), (unsigned long long)v, body->vertex_count);
@@ -7545,7 +7798,8 @@ typedef enum fmi_fbx_mapping {
 
 FMI_FN fmi_fbx_mapping fmi_fbx_mapping_of(fmi_fbx_text text) {
   if (fmi_fbx_is(text, "ByPolygonVertex")) return FMI_FBX_BY_CORNER;
-  if (fmi_fbx_is(text, "ByVertex") || fmi_fbx_is(text, "ByVertice") || fmi_fbx_is(text, "ByControlPoint")) return FMI_FBX_BY_VERTEX;
+  if (fmi_fbx_is(text, "ByVertex") || fmi_fbx_is(text, "ByVertice") || fmi_fbx_is(text, "ByControlPoint"))
+    return FMI_FBX_BY_VERTEX;
   if (fmi_fbx_is(text, "ByPolygon")) return FMI_FBX_BY_POLYGON;
   return fmi_fbx_is(text, "AllSame") ? FMI_FBX_ALL_SAME : FMI_FBX_BY_OTHER; /* ByEdge, or unknown */
 }
@@ -7726,16 +7980,19 @@ FMI_FN bool fmi_fbx_make_room(fmi_fbx_head *head) {
     vertices = fmi_add_size(vertices, fmi_mul_size(shape->vertices.count / 3, shape->instance_count));
     corners = fmi_add_size(corners, fmi_mul_size(shape->corners.count, shape->instance_count));
     uvs = fmi_add_size(uvs, shape->uvs.there ? shape->uvs.data.count / 2 : 0);
-    if (vertices > most || corners > 8 * most || uvs > 8 * most || shape->vertices.count / 3 > most || shape->corners.count > 8 * most)
+    if (vertices > most || corners > 8 * most || uvs > 8 * most || shape->vertices.count / 3 > most ||
+        shape->corners.count > 8 * most)
       return fmi_fail(env, FM_ERROR_LIMIT, "has more than %zu vertices, or 8 times as many corners or UVs; make the mesh smaller, or raise fm_limits.vertices",
                       most);
   }
   mesh->positions = (float *)fmi_alloc(env, &env->keep, vertices, 3 * sizeof(float));
   mesh->corners = (uint32_t *)fmi_alloc(env, &env->keep, corners, sizeof *mesh->corners);
-  mesh->polygon_starts = (uint32_t *)fmi_reserve(env, &env->keep, NULL, 1, &head->start_room, sizeof *mesh->polygon_starts);
+  mesh->polygon_starts =
+      (uint32_t *)fmi_reserve(env, &env->keep, NULL, 1, &head->start_room, sizeof *mesh->polygon_starts);
   if (uvs > 0) mesh->corner_uvs = (uint32_t *)fmi_alloc(env, &env->keep, corners, sizeof *mesh->corner_uvs);
   mesh->parts = (fm_part *)fmi_alloc_zero(env, &env->keep, head->shape_count, sizeof *mesh->parts);
-  if (!mesh->positions || !mesh->corners || !mesh->polygon_starts || (uvs > 0 && !mesh->corner_uvs) || !mesh->parts) return false;
+  if (!mesh->positions || !mesh->corners || !mesh->polygon_starts || (uvs > 0 && !mesh->corner_uvs) || !mesh->parts)
+    return false;
   mesh->polygon_starts[0] = 0;
   return true;
 }
@@ -7746,10 +8003,12 @@ FMI_FN bool fmi_fbx_add_material(fmi_fbx_head *head, uint32_t index) {
   fmi_fbx_object *object = &head->fbx->objects[index];
   fm_mesh *mesh = head->mesh;
   size_t count = mesh->material_count;
-  fm_material *materials = (fm_material *)fmi_reserve(env, &env->keep, mesh->materials, count + 1, &head->material_room, sizeof *materials);
+  fm_material *materials =
+      (fm_material *)fmi_reserve(env, &env->keep, mesh->materials, count + 1, &head->material_room, sizeof *materials);
   if (!materials) return false;
   mesh->materials = materials;
-  uint32_t *origins = (uint32_t *)fmi_reserve(env, &env->temp, head->origins, count + 1, &head->origin_room, sizeof *origins);
+  uint32_t *origins =
+      (uint32_t *)fmi_reserve(env, &env->temp, head->origins, count + 1, &head->origin_room, sizeof *origins);
   if (!origins) return false;
   head->origins = origins;
   origins[count] = index;
@@ -7776,9 +8035,12 @@ FMI_FN bool fmi_fbx_make_palette(fmi_fbx_head *head, uint32_t model) {
 }
 
 /* Narrowed on purpose; beyond float's range: infinite, for the caller to find. */
-FMI_FN float fmi_fbx_float(double x) { return x > FLT_MAX ? (float)INFINITY : x < -FLT_MAX ? -(float)INFINITY : (float)x; }
+FMI_FN float fmi_fbx_float(double x) {
+  return x > FLT_MAX ? (float)INFINITY : x < -FLT_MAX ? -(float)INFINITY : (float)x;
+}
 
-FMI_FN void fmi_fbx_place_vertices(const fmi_fbx_shape *shape, const fmi_fbx_body *body, const fmi_fbx_matrix *to_world, float *out) {
+FMI_FN void fmi_fbx_place_vertices(const fmi_fbx_shape *shape, const fmi_fbx_body *body, const fmi_fbx_matrix *to_world,
+                                   float *out) {
   size_t width = fmi_fbx_width(shape->vertices.type);
   const uint8_t *from = body->vertices;
   for (size_t v = 0; v < body->vertex_count; v++, out += 3, from += 3 * width) {
@@ -7800,7 +8062,8 @@ FMI_FN bool fmi_fbx_add_instance(fmi_fbx_head *head, const fmi_fbx_shape *shape,
   const uint32_t *palette = head->palettes;
   size_t palette_count = 0;
   if (model != FM_NONE) {
-    if (!fmi_fbx_place(fbx, &head->scene, head->nodes, head->chain, model) || !fmi_fbx_make_palette(head, model)) return false;
+    if (!fmi_fbx_place(fbx, &head->scene, head->nodes, head->chain, model) || !fmi_fbx_make_palette(head, model))
+      return false;
     to_world = fmi_fbx_multiply(&head->axes, &head->nodes[model].world);
     to_world = fmi_fbx_multiply(&to_world, &head->nodes[model].geometric);
     palette += fbx->objects[model].first_link;
@@ -7808,10 +8071,12 @@ FMI_FN bool fmi_fbx_add_instance(fmi_fbx_head *head, const fmi_fbx_shape *shape,
   }
   bool mirrored = fmi_fbx_determinant(&to_world) < 0.0, lost = false;
   size_t before = mesh->polygon_count, need = before + body->polygon_count + 1;
-  uint32_t *starts = (uint32_t *)fmi_reserve(env, &env->keep, mesh->polygon_starts, need, &head->start_room, sizeof *starts);
+  uint32_t *starts =
+      (uint32_t *)fmi_reserve(env, &env->keep, mesh->polygon_starts, need, &head->start_room, sizeof *starts);
   if (!starts) return false;
   mesh->polygon_starts = starts;
-  uint32_t *materials = (uint32_t *)fmi_reserve(env, &env->keep, mesh->polygon_materials, need, &head->polygon_room, sizeof *materials);
+  uint32_t *materials =
+      (uint32_t *)fmi_reserve(env, &env->keep, mesh->polygon_materials, need, &head->polygon_room, sizeof *materials);
   if (!materials) return false;
   mesh->polygon_materials = materials;
 
@@ -7845,7 +8110,8 @@ FMI_FN bool fmi_fbx_add_uvs(fmi_fbx_head *head, const fmi_fbx_shape *shape) {
   const fmi_fbx_value *array = &shape->uvs.data;
   size_t count = array->count / 2, width = fmi_fbx_width(array->type);
   uint8_t *unpacked;
-  float *uvs = (float *)fmi_reserve(env, &env->keep, mesh->uvs, mesh->uv_count + count, &head->uv_room, 2 * sizeof(float));
+  float *uvs =
+      (float *)fmi_reserve(env, &env->keep, mesh->uvs, mesh->uv_count + count, &head->uv_room, 2 * sizeof(float));
   const uint8_t *bytes = uvs ? fmi_fbx_elements(head->fbx, array, &unpacked) : NULL;
   if (!bytes) return false;
   mesh->uvs = uvs;
@@ -7937,7 +8203,9 @@ FMI_FN uint64_t fmi_fbx_picture_hash(const fmi_fbx_picture *picture) {
   return hash;
 }
 
-FMI_FN bool fmi_fbx_has_picture(const fmi_fbx_object *object) { return object->kind == FMI_FBX_TEXTURE || object->kind == FMI_FBX_VIDEO; }
+FMI_FN bool fmi_fbx_has_picture(const fmi_fbx_object *object) {
+  return object->kind == FMI_FBX_TEXTURE || object->kind == FMI_FBX_VIDEO;
+}
 
 /* Reads what textures and videos say. A picture that several videos name may lie in one of them only: makes a table of those too. */
 FMI_FN bool fmi_fbx_read_pictures(fmi_fbx *fbx) {
@@ -8027,7 +8295,8 @@ FMI_FN uint32_t fmi_fbx_property_rank(fmi_fbx_text property, const char *const *
 }
 
 /* The texture of a material that hangs on the best of these properties; FM_NONE if there is none. */
-FMI_FN uint32_t fmi_fbx_find_texture(fmi_fbx *fbx, const fmi_fbx_object *material, const char *const *names, size_t count) {
+FMI_FN uint32_t fmi_fbx_find_texture(fmi_fbx *fbx, const fmi_fbx_object *material, const char *const *names,
+                                     size_t count) {
   uint32_t best = FM_NONE, found = FM_NONE;
   for (size_t i = 0; i < material->link_count; i++) {
     const fmi_fbx_link *link = &fbx->links[material->first_link + i];
@@ -8077,9 +8346,12 @@ FMI_FN bool fmi_fbx_read_header(fmi_fbx *fbx) {
                     "7.4 binary (\"FBX 2014\") or newer, or as OBJ", (unsigned)fmi_be32(fbx->data + 23));
   uint32_t version = fmi_le32(fbx->data + 23);
   if (version < 7000 || version > 7999)
-    return fmi_fail(fbx->env, FM_ERROR_UNSUPPORTED,
-                    "is FBX version %u, but 7000 to 7700 are read: %s export it as FBX 7.4 binary (\"FBX 2014\") or newer", version,
-                    version < 1000 || version > 9999 ? "it may be damaged;" : version < 7000 ? "it is too old;" : "it is too new;");
+    return fmi_fail(
+        fbx->env, FM_ERROR_UNSUPPORTED,
+        "is FBX version %u, but 7000 to 7700 are read: %s export it as FBX 7.4 binary (\"FBX 2014\") or newer", version,
+        version < 1000 || version > 9999 ? "it may be damaged;"
+        : version < 7000                 ? "it is too old;"
+                                         : "it is too new;");
   fbx->version = (int)version;
   fbx->wide = version >= 7500;
   return true;
@@ -8127,7 +8399,8 @@ FMI_FN bool fmi_read_fbx(fmi_env *env, const uint8_t *data, size_t size, const f
   mesh->format = FM_FORMAT_FBX;
   if (!fmi_fbx_read_header(&fbx)) return false;
   mesh->version = fbx.version;
-  if (!fmi_fbx_read_records(&fbx, &head.scene, mesh) || !fmi_fbx_index_objects(&fbx) || !fmi_fbx_connect(&fbx)) return false;
+  if (!fmi_fbx_read_records(&fbx, &head.scene, mesh) || !fmi_fbx_index_objects(&fbx) || !fmi_fbx_connect(&fbx))
+    return false;
   if (!fmi_fbx_scene_matrix(&fbx, &head.scene, &head.axes, &mesh->metres_per_unit)) return false;
   if (!fmi_fbx_find_shapes(&head) || !fmi_fbx_make_room(&head)) return false;
   for (size_t s = 0; s < head.shape_count; s++)
@@ -8186,7 +8459,8 @@ FMI_FN bool fmi_refuse_ascii_fbx(fmi_env *env, const uint8_t *data, size_t size,
   unsigned version = 0;
   while (at + length <= end && memcmp(data + at, word, length) != 0) at++;
   for (at += length; at < end && data[at] == ' '; at++) {}
-  for (; at < end && data[at] >= '0' && data[at] <= '9' && version < 10000; at++) version = 10 * version + (unsigned)(data[at] - '0');
+  for (; at < end && data[at] >= '0' && data[at] <= '9' && version < 10000; at++)
+    version = 10 * version + (unsigned)(data[at] - '0');
   if (version == 0) return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is an ASCII FBX, which is not read; %s", advice);
   return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is an ASCII FBX (version %u), which is not read; %s", version, advice);
 }
@@ -8234,7 +8508,8 @@ FMI_FN bool fmi_read_source(fmi_env *env, const fmi_source *source, uint8_t **re
   *data = (const uint8_t *)source->data;
   *size = source->size;
   if (source->path || source->stream) {
-    if (source->stream && !source->stream->read) return fmi_fail(env, FM_ERROR_ARGUMENT, "the stream cannot be read: its read is NULL");
+    if (source->stream && !source->stream->read)
+      return fmi_fail(env, FM_ERROR_ARGUMENT, "the stream cannot be read: its read is NULL");
     bool ok = source->path ? fmi_read_file(env, &env->temp, source->path, true, NULL, read, size)
                            : fmi_read_all(env, &env->temp, source->stream, read, size);
     *data = *read;
@@ -8354,11 +8629,15 @@ FMI_FN bool fmi_indices_ok(const fm_mesh *mesh) {
     if (fmi_triangle_polygon(mesh, t) >= mesh->polygon_count) return false;
   }
   for (size_t i = 0; i < mesh->texture_count; i++)
-    if (mesh->textures[i].image.width > 0 && (mesh->textures[i].image.height < 1 || mesh->textures[i].image.channels < 1 || mesh->textures[i].image.channels > 4))
+    if (mesh->textures[i].image.width > 0 &&
+        (mesh->textures[i].image.height < 1 || mesh->textures[i].image.channels < 1 ||
+         mesh->textures[i].image.channels > 4))
       return false;
   return true;
 }
-FMI_FN bool fmi_is_prepared(const fm_mesh *mesh) { return mesh && (mesh->triangles || !mesh->polygon_starts || mesh->polygon_count == 0); }
+FMI_FN bool fmi_is_prepared(const fm_mesh *mesh) {
+  return mesh && (mesh->triangles || !mesh->polygon_starts || mesh->polygon_count == 0);
+}
 
 /* Vertex numbers of a polygon in words: "1, 2, 3, 4" or "1, 2, 3, 4, ... (17 corners)". */
 FMI_FN void fmi_describe_polygon(char *out, size_t room, const fm_mesh *mesh, size_t polygon) {
@@ -8384,7 +8663,8 @@ FMI_FN bool fmi_same_uv(const fm_mesh *a, const fm_mesh *b, size_t corner) {
   const float tolerance = 1e-5f;
   uint32_t ua = fmi_corner_uv(a, corner), ub = fmi_corner_uv(b, corner);
   if (ua == FM_NONE || ub == FM_NONE) return ua == ub;
-  float du = a->uvs[2 * (size_t)ua] - b->uvs[2 * (size_t)ub], dv = a->uvs[2 * (size_t)ua + 1] - b->uvs[2 * (size_t)ub + 1];
+  float du = a->uvs[2 * (size_t)ua] - b->uvs[2 * (size_t)ub],
+        dv = a->uvs[2 * (size_t)ua + 1] - b->uvs[2 * (size_t)ub + 1];
   return fabsf(du) <= tolerance && fabsf(dv) <= tolerance;
 }
 
@@ -8400,14 +8680,16 @@ FM_API bool fm_check_topology(const fm_mesh *a, const fm_mesh *b, fm_topology_re
   bool all = p == a->polygon_count && p == b->polygon_count;
   if (all && a->vertex_count == b->vertex_count) r->same = true;
   else {
-    size_t n = fmi_format(r->message, sizeof r->message, "A has %zu vertices and %zu polygons, B has %zu and %zu", a->vertex_count,
-                          a->polygon_count, b->vertex_count, b->polygon_count);
+    size_t n = fmi_format(r->message, sizeof r->message, "A has %zu vertices and %zu polygons, B has %zu and %zu",
+                          a->vertex_count, a->polygon_count, b->vertex_count, b->polygon_count);
     if (p < a->polygon_count && p < b->polygon_count) {
       char in_a[120], in_b[120];
       fmi_describe_polygon(in_a, sizeof in_a, a, p);
       fmi_describe_polygon(in_b, sizeof in_b, b, p);
       r->first_polygon = p;
-      fmi_format(r->message + n, sizeof r->message - n, "; the first polygon that differs is number %zu (counted from 0): vertices %s in A, %s in B", p, in_a, in_b);
+      fmi_format(r->message + n, sizeof r->message - n,
+                 "; the first polygon that differs is number %zu (counted from 0): vertices %s in A, %s in B", p, in_a,
+                 in_b);
     } else if (!all)
       fmi_format(r->message + n, sizeof r->message - n, "; their first %zu polygons are equal", p);
     return false;
@@ -8418,8 +8700,8 @@ FM_API bool fm_check_topology(const fm_mesh *a, const fm_mesh *b, fm_topology_re
     }
   r->uvs_same = r->uv_corners == 0;
   if (!r->uvs_same)
-    fmi_format(r->message, sizeof r->message, "UVs differ at %zu of %zu corners, first at corner %zu (vertex %u)", r->uv_corners,
-               a->corner_count, r->first_uv_corner, a->corners[r->first_uv_corner]);
+    fmi_format(r->message, sizeof r->message, "UVs differ at %zu of %zu corners, first at corner %zu (vertex %u)",
+               r->uv_corners, a->corner_count, r->first_uv_corner, a->corners[r->first_uv_corner]);
   return true;
 }
 
@@ -8429,7 +8711,8 @@ FM_API bool fm_check_topology(const fm_mesh *a, const fm_mesh *b, fm_topology_re
    pair of heads, summed over the triangles once, gives the exact normals of every frame.
    Trusts: prepared meshes of one topology. Test: tests/test_morph.c */
 
-FM_API bool fm_blend(float *positions, const fm_mesh *const *heads, const float *weights, const float *const *masks, size_t head_count) {
+FM_API bool fm_blend(float *positions, const fm_mesh *const *heads, const float *weights, const float *const *masks,
+                     size_t head_count) {
   if (!positions || !heads || !weights || head_count == 0) return false;
   size_t count = heads[0]->vertex_count;
   for (size_t h = 1; h < head_count; h++)
@@ -8505,7 +8788,8 @@ FMI_FN void fmi_normal_terms(float *terms, const fm_mesh *const *heads, size_t h
     }
 }
 /* Unit normals of the blend with these weights. */
-FMI_FN void fmi_blend_normals(float *normals, const float *terms, size_t vertex_count, const float *weights, size_t head_count) {
+FMI_FN void fmi_blend_normals(float *normals, const float *terms, size_t vertex_count, const float *weights,
+                              size_t head_count) {
   size_t size = 3 * vertex_count;
   memset(normals, 0, size * sizeof *normals);
   for (size_t h = 0; h < head_count; h++)
@@ -8554,7 +8838,8 @@ FM_API fm_camera fm_fit_camera(const fm_mesh *const *heads, size_t head_count, c
       for (size_t v = 0; v < heads[0]->vertex_count; v++) {
         float p[3] = {0.0f, 0.0f, 0.0f};
         for (size_t h = 0; h < head_count; h++)
-          for (int k = 0; k < 3; k++) p[k] += desc->shape_weights[s * head_count + h] * heads[h]->positions[3 * v + (size_t)k];
+          for (int k = 0; k < 3; k++)
+            p[k] += desc->shape_weights[s * head_count + h] * heads[h]->positions[3 * v + (size_t)k];
         fmi_grow_box(box, p);
       }
     if (box[0][0] <= box[1][0]) {
@@ -8651,7 +8936,8 @@ FMI_FN void fmi_paint_texel(uint8_t *to, const fmi_paint *paint, int x, int y) {
     if (image->channels % 2 == 0) to[3] = p[image->channels - 1];
   }
   if (opacity) {
-    size_t ox = (size_t)x * (size_t)opacity->width / (size_t)image->width, oy = (size_t)y * (size_t)opacity->height / (size_t)image->height;
+    size_t ox = (size_t)x * (size_t)opacity->width / (size_t)image->width,
+           oy = (size_t)y * (size_t)opacity->height / (size_t)image->height;
     const uint8_t *p = opacity->pixels + (oy * (size_t)opacity->width + ox) * (size_t)opacity->channels;
     to[3] = p[opacity->channels % 2 == 0 ? opacity->channels - 1 : 0];
   }
@@ -8681,7 +8967,8 @@ FMI_FN void fmi_cover_triangle(fmi_pyramid *pyramid, const double x[3], const do
   int x0 = (int)floor(low_x), x1 = (int)ceil(high_x) - 1, y0 = (int)floor(low_y), y1 = (int)ceil(high_y) - 1;
   /* a square meets the triangle if its centre is inside every edge moved outward by the square's extent along its normal;
      one that only touches the border stays out: an island that ends between two texels does not need the outer one */
-  double a[3], b[3], c[3], area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]), side = area < 0.0 ? -1.0 : 1.0;
+  double a[3], b[3], c[3], area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]),
+                           side = area < 0.0 ? -1.0 : 1.0;
   for (int k = 0; k < 3; k++) {
     int n = (k + 1) % 3;
     a[k] = -(y[n] - y[k]) * side;
@@ -8723,7 +9010,8 @@ FMI_FN void fmi_reduce_texel(const fmi_pyramid *pyramid, const fmi_level *from, 
   uint64_t cover = 0;
   for (int j = 0; j < ty.count; j++)
     for (int i = 0; i < tx.count; i++)
-      cover += (uint64_t)ty.weight[j] * tx.weight[i] * from->cover[(size_t)(ty.first + j) * (size_t)from->width + (size_t)(tx.first + i)];
+      cover += (uint64_t)ty.weight[j] * tx.weight[i] *
+               from->cover[(size_t)(ty.first + j) * (size_t)from->width + (size_t)(tx.first + i)];
   uint64_t area = (uint64_t)tx.sum * ty.sum;
   to->cover[target] = (uint8_t)(cover ? fmi_max_size(1, (size_t)((2 * cover + area) / (2 * area))) : 0);
   for (size_t h = 0; h < pyramid->heads; h++) {
@@ -8764,7 +9052,8 @@ FMI_FN void fmi_fill_level(const fmi_pyramid *pyramid, fmi_level *level, const f
           out[c] = (uint8_t)((2 * sum + n) / (2 * n));
         }
       else if (coarser) {
-        size_t sx = (size_t)x * (size_t)coarser->width / (size_t)level->width, sy = (size_t)y * (size_t)coarser->height / (size_t)level->height;
+        size_t sx = (size_t)x * (size_t)coarser->width / (size_t)level->width,
+               sy = (size_t)y * (size_t)coarser->height / (size_t)level->height;
         memcpy(out, coarser->texels + (sy * (size_t)coarser->width + sx) * pyramid->heads * 4, pyramid->heads * 4);
       }
     }
@@ -8911,10 +9200,13 @@ FMI_FN fmi_paint fmi_head_paint(const fmi_software *s, size_t h, uint32_t materi
 FMI_FN size_t fmi_find_pyramid(fmi_env *env, fmi_software *s, fmi_paint *paints, size_t count) {
   for (size_t i = 0; i < s->pyramid_count; i++) {
     size_t h = 0;
-    while (h < count && s->pyramids[i].heads == count && s->pyramids[i].paints[h].colour == paints[h].colour && s->pyramids[i].paints[h].opacity == paints[h].opacity) h++;
+    while (h < count && s->pyramids[i].heads == count && s->pyramids[i].paints[h].colour == paints[h].colour &&
+           s->pyramids[i].paints[h].opacity == paints[h].opacity)
+      h++;
     if (h == count) return i;
   }
-  fmi_pyramid *grown = (fmi_pyramid *)fmi_reserve(env, &env->keep, s->pyramids, s->pyramid_count + 1, &s->pyramid_room, sizeof *grown);
+  fmi_pyramid *grown =
+      (fmi_pyramid *)fmi_reserve(env, &env->keep, s->pyramids, s->pyramid_count + 1, &s->pyramid_room, sizeof *grown);
   if (!grown) return SIZE_MAX;
   s->pyramids = grown;
   fmi_pyramid *pyramid = &grown[s->pyramid_count];
@@ -8955,7 +9247,8 @@ FMI_FN bool fmi_make_surface(fmi_env *env, fmi_software *s, fmi_surface *surface
     fmi_sampler *sampler = &surface->samplers[i];
     fmi_paint *paints = (fmi_paint *)fmi_alloc(env, &env->keep, sampler->head_count, sizeof *paints);
     if (!paints) return false;
-    for (size_t k = 0; k < sampler->head_count; k++) paints[k] = fmi_head_paint(s, sampler->heads[k], surface->materials[sampler->heads[k]]);
+    for (size_t k = 0; k < sampler->head_count; k++)
+      paints[k] = fmi_head_paint(s, sampler->heads[k], surface->materials[sampler->heads[k]]);
     sampler->pyramid = fmi_find_pyramid(env, s, paints, sampler->head_count);
     if (sampler->pyramid == SIZE_MAX) return false;
     surface->cutout |= !s->ignore_alpha && s->pyramids[sampler->pyramid].cutout;
@@ -8999,7 +9292,8 @@ FMI_FN uint32_t fmi_find_surface(fmi_env *env, fmi_software *s, fmi_surface_tabl
   size_t slot = fmi_hash_materials(s, polygon) & (table->size - 1);
   for (; table->slots[slot]; slot = (slot + 1) & (table->size - 1))
     if (fmi_is_surface_of(s, &s->surfaces[table->slots[slot] - 1], polygon)) return table->slots[slot] - 1;
-  fmi_surface *grown = (fmi_surface *)fmi_reserve(env, &env->keep, s->surfaces, s->surface_count + 1, &s->surface_room, sizeof *grown);
+  fmi_surface *grown =
+      (fmi_surface *)fmi_reserve(env, &env->keep, s->surfaces, s->surface_count + 1, &s->surface_room, sizeof *grown);
   if (!grown) return FM_NONE;
   s->surfaces = grown;
   fmi_surface *surface = &grown[s->surface_count];
@@ -9053,10 +9347,17 @@ FMI_FN bool fmi_prepare_scene(fmi_env *env, fmi_software *s, const fm_scene *sce
   s->textured = true;
   for (size_t h = 0; h < n; h++) {
     s->heads[h] = scene->heads[h];
-    if (!fmi_is_prepared(s->heads[h])) return fmi_fail(env, FM_ERROR_ARGUMENT, "head %zu has no triangles yet; call fm_prepare_mesh first", h);
-    if (!fmi_indices_ok(s->heads[h])) return fmi_fail(env, FM_ERROR_ARGUMENT, "head %zu has an index or an image that is out of range; fm_prepare_mesh says which one", h);
+    if (!fmi_is_prepared(s->heads[h]))
+      return fmi_fail(env, FM_ERROR_ARGUMENT, "head %zu has no triangles yet; call fm_prepare_mesh first", h);
+    if (!fmi_indices_ok(s->heads[h]))
+      return fmi_fail(env, FM_ERROR_ARGUMENT,
+                      "head %zu has an index or an image that is out of range; fm_prepare_mesh says which one", h);
     fm_topology_report report;
-    if (h > 0 && !fm_check_topology(s->heads[0], s->heads[h], &report)) return fmi_fail(env, FM_ERROR_TOPOLOGY, "head %zu (B) does not fit head 0 (A): %s; both must come from one mesh, exported with the same settings", h, report.message);
+    if (h > 0 && !fm_check_topology(s->heads[0], s->heads[h], &report))
+      return fmi_fail(
+          env, FM_ERROR_TOPOLOGY,
+          "head %zu (B) does not fit head 0 (A): %s; both must come from one mesh, exported with the same settings", h,
+          report.message);
     s->textured = s->textured && fmi_has_texture(s->heads[h]);
     s->uv_class[h] = h;
     for (size_t g = 0; g < h && s->uv_class[h] == h; g++)
@@ -9065,7 +9366,9 @@ FMI_FN bool fmi_prepare_scene(fmi_env *env, fmi_software *s, const fm_scene *sce
   const fm_mesh *mesh = s->heads[0];
   s->ignore_alpha = scene->ignore_alpha;
   s->triangle_count = fmi_triangle_count(mesh);
-  if (s->triangle_count >= FM_NONE) return fmi_fail(env, FM_ERROR_LIMIT, "%zu triangles are more than the rasterizer can count; make the mesh smaller", s->triangle_count);
+  if (s->triangle_count >= FM_NONE)
+    return fmi_fail(env, FM_ERROR_LIMIT, "%zu triangles are more than the rasterizer can count; make the mesh smaller",
+                    s->triangle_count);
   s->corners = (uint32_t *)fmi_alloc(env, &env->keep, s->triangle_count, 3 * sizeof *s->corners);
   s->vertices = (uint32_t *)fmi_alloc(env, &env->keep, s->triangle_count, 3 * sizeof *s->vertices);
   s->surface_of = (uint32_t *)fmi_alloc(env, &env->keep, s->triangle_count, sizeof *s->surface_of);
@@ -9083,7 +9386,8 @@ FMI_FN bool fmi_prepare_scene(fmi_env *env, fmi_software *s, const fm_scene *sce
   }
   if (!fmi_build_pyramids(env, s)) return false;
   if (n <= MOST_HEADS_WITH_TERMS) {
-    s->normal_terms = (float *)fmi_alloc(env, &env->keep, fmi_mul_size(fmi_normal_term_count(n), mesh->vertex_count), 3 * sizeof(float));
+    s->normal_terms = (float *)fmi_alloc(env, &env->keep, fmi_mul_size(fmi_normal_term_count(n), mesh->vertex_count),
+                                         3 * sizeof(float));
     if (!s->normal_terms) return false;
     fmi_normal_terms(s->normal_terms, s->heads, n);
   }
@@ -9118,7 +9422,8 @@ FMI_FN void fmi_place_vertices(fmi_lane *lane, const fmi_software *s, const fmi_
     for (size_t v = 0; v < count; v++) {
     const float *p = lane->positions + 3 * v;
     float *q = lane->camera_space + 3 * v, *n = lane->normals + 3 * v;
-    float x = (p[0] - view->center[0]) * view->scale, y = (p[1] - view->center[1]) * view->scale, z = (p[2] - view->center[2]) * view->scale;
+    float x = (p[0] - view->center[0]) * view->scale, y = (p[1] - view->center[1]) * view->scale,
+          z = (p[2] - view->center[2]) * view->scale;
     float nx = n[0], ny = n[1], nz = n[2];
     for (int k = 0; k < 3; k++) {
       const float *r = view->rotation[k];
@@ -9127,7 +9432,8 @@ FMI_FN void fmi_place_vertices(fmi_lane *lane, const fmi_software *s, const fmi_
     }
     float depth = view->distance - q[2], inverse = view->orthographic ? 1.0f : 1.0f / depth;
     float sx = view->middle[0] + view->zoom * (q[0] * inverse), sy = view->middle[1] - view->zoom * (q[1] * inverse);
-    bool inside = (view->orthographic || depth >= fmi_near_depth) && fabsf(sx) < fmi_grid_reach && fabsf(sy) < fmi_grid_reach;
+    bool inside =
+        (view->orthographic || depth >= fmi_near_depth) && fabsf(sx) < fmi_grid_reach && fabsf(sy) < fmi_grid_reach;
     lane->inverse_depth[v] = inverse;
     lane->nearness[v] = q[2] * inverse;
     lane->grid[2 * v] = inside ? (int32_t)floorf(sx * (float)FMI_SUBPIXELS + 0.5f) : FMI_OFF_GRID;
@@ -9231,10 +9537,11 @@ FMI_FN fmi_point fmi_make_point(const float q[3], const float qx[3], const float
 
 /* Adds to colour (RGBA) what the pyramid's heads give at uv: trilinear, repeated, each head by its weight. du, dv: changes of uv over
    one pixel, as (x, y) pairs in texels of level 0. */
-FMI_FN void fmi_sample(const fmi_pyramid *pyramid, const size_t *heads, const float *weights, const float uv[2], const float dx[2], const float dy[2],
-                       float colour[4]) {
+FMI_FN void fmi_sample(const fmi_pyramid *pyramid, const size_t *heads, const float *weights, const float uv[2],
+                       const float dx[2], const float dy[2], float colour[4]) {
   float x2 = dx[0] * dx[0] + dx[1] * dx[1], y2 = dy[0] * dy[0] + dy[1] * dy[1], rho2 = x2 > y2 ? x2 : y2;
-  float last = (float)(pyramid->level_count - 1), lambda = rho2 > 1.0f ? (rho2 < 1e30f ? 0.5f * fmi_log2f(rho2) : last) : 0.0f;
+  float last = (float)(pyramid->level_count - 1),
+        lambda = rho2 > 1.0f ? (rho2 < 1e30f ? 0.5f * fmi_log2f(rho2) : last) : 0.0f;
   if (lambda > last) lambda = last;
   int low = (int)lambda;
   float fraction = lambda - (float)low;
@@ -9248,9 +9555,12 @@ FMI_FN void fmi_sample(const fmi_pyramid *pyramid, const size_t *heads, const fl
     float fx = floorf(px), fy = floorf(py), tx = px - fx, ty = py - fy;
     int x0 = fmi_wrap((int)fx, level->width), y0 = fmi_wrap((int)fy, level->height);
     int x1 = x0 + 1 < level->width ? x0 + 1 : 0, y1 = y0 + 1 < level->height ? y0 + 1 : 0;
-    size_t stride = pyramid->heads * 4, row0 = (size_t)y0 * (size_t)level->width, row1 = (size_t)y1 * (size_t)level->width;
-    const uint8_t *t00 = level->texels + (row0 + (size_t)x0) * stride, *t10 = level->texels + (row0 + (size_t)x1) * stride;
-    const uint8_t *t01 = level->texels + (row1 + (size_t)x0) * stride, *t11 = level->texels + (row1 + (size_t)x1) * stride;
+    size_t stride = pyramid->heads * 4, row0 = (size_t)y0 * (size_t)level->width,
+           row1 = (size_t)y1 * (size_t)level->width;
+    const uint8_t *t00 = level->texels + (row0 + (size_t)x0) * stride,
+                  *t10 = level->texels + (row0 + (size_t)x1) * stride;
+    const uint8_t *t01 = level->texels + (row1 + (size_t)x0) * stride,
+                  *t11 = level->texels + (row1 + (size_t)x1) * stride;
     float w00 = (1.0f - tx) * (1.0f - ty), w10 = tx * (1.0f - ty), w01 = (1.0f - tx) * ty, w11 = tx * ty;
     for (size_t h = 0; h < pyramid->heads; h++) {
       float weight = share * weights[heads[h]];
@@ -9264,7 +9574,8 @@ FMI_FN void fmi_sample(const fmi_pyramid *pyramid, const size_t *heads, const fl
 }
 
 /* The blended texture colour (RGBA, 0 to 255, not clamped) of a point on a triangle. */
-FMI_FN void fmi_surface_colour(const fmi_software *s, fmi_lane *lane, uint32_t triangle, const fmi_point *point, float colour[4]) {
+FMI_FN void fmi_surface_colour(const fmi_software *s, fmi_lane *lane, uint32_t triangle, const fmi_point *point,
+                               float colour[4]) {
   const fmi_surface *surface = &s->surfaces[s->surface_of[triangle]];
   const float *weights = lane->texture_weights;
   memset(colour, 0, 4 * sizeof *colour);
@@ -9272,7 +9583,9 @@ FMI_FN void fmi_surface_colour(const fmi_software *s, fmi_lane *lane, uint32_t t
     for (size_t h = 0; h < s->head_count; h++) {
       const float *mask = lane->frame.texture_masks[h];
       float m = 1.0f;
-      if (mask) m = point->w[0] * mask[s->vertices[3 * triangle]] + point->w[1] * mask[s->vertices[3 * triangle + 1]] + point->w[2] * mask[s->vertices[3 * triangle + 2]];
+      if (mask)
+        m = point->w[0] * mask[s->vertices[3 * triangle]] + point->w[1] * mask[s->vertices[3 * triangle + 1]] +
+            point->w[2] * mask[s->vertices[3 * triangle + 2]];
       lane->texel_weights[h] = weights[h] * m;
     }
     weights = lane->texel_weights;
@@ -9328,7 +9641,8 @@ FMI_FN fmi_point fmi_ray_point(const fmi_lane *lane, const fmi_view *view, const
   double p[3][3], q[3], qx[3], qy[3], zoom = view->zoom, total = 0.0, largest = 0.0;
   double rx = ((double)sx - view->middle[0]) / zoom, ry = (view->middle[1] - (double)sy) / zoom;
   for (int k = 0; k < 3; k++)
-    for (int c = 0; c < 3; c++) p[k][c] = lane->camera_space[3 * (size_t)vertex[k] + (size_t)c] - (c == 2 ? view->distance : 0.0f);
+    for (int c = 0; c < 3; c++)
+      p[k][c] = lane->camera_space[3 * (size_t)vertex[k] + (size_t)c] - (c == 2 ? view->distance : 0.0f);
   for (int k = 0; k < 3; k++) {
     const double *a = p[(k + 1) % 3], *b = p[(k + 2) % 3];
     if (view->orthographic) { /* the same in two dimensions */
@@ -9406,7 +9720,8 @@ FMI_FN fmi_point fmi_triangle_point(const fmi_drawing *d, uint32_t triangle, int
   float e[3] = {1.0f, 0.0f, 0.0f}, inverse[3];
   if (fmi_is_off_grid(d, triangle)) {
     *back = fmi_is_back_in_space(d, vertex);
-    return fmi_ray_point(d->lane, &d->view, vertex, (float)x / (float)(n * FMI_SUBPIXELS), (float)y / (float)(n * FMI_SUBPIXELS));
+    return fmi_ray_point(d->lane, &d->view, vertex, (float)x / (float)(n * FMI_SUBPIXELS),
+                         (float)y / (float)(n * FMI_SUBPIXELS));
   }
   fmi_load_triangle(d, triangle, &t); /* it covered a sample: it has an area */
   for (int k = 0; k < 3; k++) {
@@ -9427,7 +9742,9 @@ FMI_FN bool fmi_is_opaque(const fmi_drawing *d, uint32_t triangle, int32_t x, in
   return colour[3] >= 127.5f;
 }
 
-FMI_FN int32_t fmi_floor_pixel(int32_t grid) { return grid >= 0 ? grid / FMI_SUBPIXELS : -((FMI_SUBPIXELS - 1 - grid) / FMI_SUBPIXELS); }
+FMI_FN int32_t fmi_floor_pixel(int32_t grid) {
+  return grid >= 0 ? grid / FMI_SUBPIXELS : -((FMI_SUBPIXELS - 1 - grid) / FMI_SUBPIXELS);
+}
 
 /* Writes a triangle's words into the band. */
 FMI_FN void fmi_fill_triangle(const fmi_drawing *d, uint32_t triangle, const fmi_setup *t) {
@@ -9445,12 +9762,16 @@ FMI_FN void fmi_fill_triangle(const fmi_drawing *d, uint32_t triangle, const fmi
   for (int y = y0; y <= y1; y++)
     for (int i = 0; i < band->samples; i++) {
       int32_t sx = x0 * FMI_SUBPIXELS + band->sample[i][0], sy = y * FMI_SUBPIXELS + band->sample[i][1];
-      int64_t e0 = fmi_edge(t, 0, sx, sy) - t->bias[0], e1 = fmi_edge(t, 1, sx, sy) - t->bias[1], e2 = fmi_edge(t, 2, sx, sy) - t->bias[2];
-      uint64_t *word = band->words + ((size_t)(y - band->row0) * (size_t)band->width + (size_t)x0) * (size_t)band->samples + (size_t)i;
+      int64_t e0 = fmi_edge(t, 0, sx, sy) - t->bias[0], e1 = fmi_edge(t, 1, sx, sy) - t->bias[1],
+              e2 = fmi_edge(t, 2, sx, sy) - t->bias[2];
+      uint64_t *word = band->words +
+                       ((size_t)(y - band->row0) * (size_t)band->width + (size_t)x0) * (size_t)band->samples +
+                       (size_t)i;
       for (int x = x0; x <= x1; x++, word += band->samples) {
         if ((e0 | e1 | e2) >= 0) {
           uint64_t mine = fmi_word(fmi_nearness_at(t, e1 + t->bias[1], e2 + t->bias[2]), triangle);
-          if (mine > *word && (!cutout || fmi_is_opaque(d, triangle, x * FMI_SUBPIXELS + band->sample[i][0], sy))) *word = mine;
+          if (mine > *word && (!cutout || fmi_is_opaque(d, triangle, x * FMI_SUBPIXELS + band->sample[i][0], sy)))
+            *word = mine;
         }
         e0 += t->dx[0] * FMI_SUBPIXELS;
         e1 += t->dx[1] * FMI_SUBPIXELS;
@@ -9530,7 +9851,8 @@ FMI_FN void fmi_fill_clipped(const fmi_drawing *d, uint32_t triangle) {
       buffer[0][k][c] = d->lane->camera_space[3 * (size_t)vertex[k] + (size_t)c];
       if (!fmi_is_finite(buffer[0][k][c])) return; /* weights beyond what floats hold */
     }
-  for (int i = view->orthographic ? 1 : 0; i < 5 && count > 0; i++, at ^= 1) count = fmi_clip_plane(buffer[at ^ 1], buffer[at], count, plane[i], plane[i][3]);
+  for (int i = view->orthographic ? 1 : 0; i < 5 && count > 0; i++, at ^= 1)
+    count = fmi_clip_plane(buffer[at ^ 1], buffer[at], count, plane[i], plane[i][3]);
   for (int i = 0; i < count; i++) corner[i] = fmi_place_corner(d, vertex, buffer[at][i]);
   for (int i = 1; i + 1 < count; i++) {
     int32_t x[3], y[3];
@@ -9542,7 +9864,8 @@ FMI_FN void fmi_fill_clipped(const fmi_drawing *d, uint32_t triangle) {
       y[k] = c->y;
       nearness[k] = c->nearness;
     }
-    if (fmi_set_up(&setup, x, y, nearness) && (d->lane->frame.cull != FM_CULL_BACK || !setup.back)) fmi_fill_triangle(d, triangle, &setup);
+    if (fmi_set_up(&setup, x, y, nearness) && (d->lane->frame.cull != FM_CULL_BACK || !setup.back))
+      fmi_fill_triangle(d, triangle, &setup);
   }
 }
 
@@ -9572,7 +9895,8 @@ FMI_FN size_t fmi_list_drawn(const fmi_drawing *d) {
 /* The headlight on a point of a triangle: the factor of its encoded colour. */
 FMI_FN float fmi_light(const fmi_drawing *d, const uint32_t vertex[3], const fmi_point *point, bool back) {
   float n[3], k = d->lane->frame.ambient;
-  const float *a = d->lane->normals + 3 * (size_t)vertex[0], *b = d->lane->normals + 3 * (size_t)vertex[1], *c = d->lane->normals + 3 * (size_t)vertex[2];
+  const float *a = d->lane->normals + 3 * (size_t)vertex[0], *b = d->lane->normals + 3 * (size_t)vertex[1],
+              *c = d->lane->normals + 3 * (size_t)vertex[2];
   for (int i = 0; i < 3; i++) n[i] = point->w[0] * a[i] + point->w[1] * b[i] + point->w[2] * c[i];
   float length2 = n[0] * n[0] + n[1] * n[1] + n[2] * n[2], facing = length2 > 0.0f ? n[2] / sqrtf(length2) : 0.0f;
   if (back) facing = -facing;
@@ -9654,8 +9978,10 @@ FMI_FN void fmi_draw(const fmi_software *s, fmi_lane *lane, fm_image *image) {
     }
     for (int y = d.band.row0; y < d.band.row1; y++)
       for (int x = 0; x < image->width; x++) {
-        size_t pixel = (size_t)y * (size_t)image->width + (size_t)x, word = pixel - (size_t)d.band.row0 * (size_t)image->width;
-        int covered = fmi_resolve_pixel(&d, lane->words + word * (size_t)d.band.samples, x, y, image->pixels + pixel * (size_t)image->channels);
+        size_t pixel = (size_t)y * (size_t)image->width + (size_t)x,
+               word = pixel - (size_t)d.band.row0 * (size_t)image->width;
+        int covered = fmi_resolve_pixel(&d, lane->words + word * (size_t)d.band.samples, x, y,
+                                        image->pixels + pixel * (size_t)image->channels);
         if (image->coverage) image->coverage[pixel] = (uint8_t)covered;
       }
   }
@@ -9688,7 +10014,9 @@ FMI_FN int fmi_software_begin(void *user, const fm_scene *scene, fm_error *error
   fmi_begin(&env, scene->common ? scene->common : &s->common, error, NULL);
   s->allocator = env.allocator;
   if (!fmi_float_ok())
-    fmi_fail(&env, FM_ERROR_BUILD, "this build fuses multiplications with additions or flushes denormals; compile the implementation's file with -ffp-contract=off");
+    fmi_fail(
+        &env, FM_ERROR_BUILD,
+        "this build fuses multiplications with additions or flushes denormals; compile the implementation's file with -ffp-contract=off");
   else if (!scene->heads || scene->head_count == 0)
     fmi_fail(&env, FM_ERROR_ARGUMENT, "a scene needs at least one head");
   else if (fmi_prepare_scene(&env, s, scene)) {
@@ -9715,7 +10043,9 @@ FMI_FN bool fmi_is_usable_camera(const fm_camera *c) {
 
 FMI_FN bool fmi_software_submit(void *user, int lane_index, const fm_frame *frame, fm_error *error) {
   fmi_software *s = (fmi_software *)user;
-  if (lane_index < 0 || lane_index >= s->lane_count) return fm_set_error(error, FM_ERROR_ARGUMENT, "submit: there is no lane of that number; begin returned how many there are");
+  if (lane_index < 0 || lane_index >= s->lane_count)
+    return fm_set_error(error, FM_ERROR_ARGUMENT,
+                        "submit: there is no lane of that number; begin returned how many there are");
   fmi_lane *lane = &s->lanes[lane_index];
   if (lane->busy) return fm_set_error(error, FM_ERROR_ARGUMENT, "submit: the lane still holds a frame; collect it first");
   if (!frame->shape_weights) return fm_set_error(error, FM_ERROR_ARGUMENT, "submit: the frame has no shape_weights");
@@ -9723,10 +10053,13 @@ FMI_FN bool fmi_software_submit(void *user, int lane_index, const fm_frame *fram
   if (!lane->frame.width) lane->frame.width = 512;
   if (!lane->frame.height) lane->frame.height = 512;
   if (!lane->frame.samples) lane->frame.samples = 4;
-  if (lane->frame.width < 1 || lane->frame.height < 1 || lane->frame.width > FMI_MAX_PICTURE || lane->frame.height > FMI_MAX_PICTURE)
+  if (lane->frame.width < 1 || lane->frame.height < 1 || lane->frame.width > FMI_MAX_PICTURE ||
+      lane->frame.height > FMI_MAX_PICTURE)
     return fm_set_error(error, FM_ERROR_ARGUMENT, "a picture is 1 to 16384 pixels wide and high");
-  if (lane->frame.samples != 1 && lane->frame.samples != 4) return fm_set_error(error, FM_ERROR_ARGUMENT, "samples must be 1 or 4");
-  if (!(lane->frame.ambient >= 0.0f && lane->frame.ambient <= 1.0f)) return fm_set_error(error, FM_ERROR_ARGUMENT, "ambient must be between 0 and 1");
+  if (lane->frame.samples != 1 && lane->frame.samples != 4)
+    return fm_set_error(error, FM_ERROR_ARGUMENT, "samples must be 1 or 4");
+  if (!(lane->frame.ambient >= 0.0f && lane->frame.ambient <= 1.0f))
+    return fm_set_error(error, FM_ERROR_ARGUMENT, "ambient must be between 0 and 1");
   if (lane->frame.ambient == 0.0f && !lane->frame.no_ambient) lane->frame.ambient = FM_AMBIENT;
   if (lane->frame.no_ambient) lane->frame.ambient = 0.0f;
   if (!lane->frame.background_set) memset(lane->frame.background, 255, sizeof lane->frame.background);
@@ -9738,7 +10071,9 @@ FMI_FN bool fmi_software_submit(void *user, int lane_index, const fm_frame *fram
   }
   lane->camera = frame->camera ? *frame->camera : s->fitted;
   if (!fmi_is_usable_camera(&lane->camera))
-    return fm_set_error(error, FM_ERROR_ARGUMENT, "a camera's scale, distance and half_extent must lie between 1e-18 and 1e18, its center below 1e18, its angles be finite");
+    return fm_set_error(
+        error, FM_ERROR_ARGUMENT,
+        "a camera's scale, distance and half_extent must lie between 1e-18 and 1e18, its center below 1e18, its angles be finite");
   lane->busy = true;
   return true;
 }
@@ -9749,7 +10084,8 @@ FMI_FN bool fmi_software_collect(void *user, int lane_index, fm_image *image, fm
     return fm_set_error(error, FM_ERROR_ARGUMENT, "collect: this lane holds no frame");
   fmi_lane *lane = &s->lanes[lane_index];
   lane->busy = false;
-  if (!image->pixels || image->width != lane->frame.width || image->height != lane->frame.height || image->channels != (lane->frame.transparent ? 4 : 3))
+  if (!image->pixels || image->width != lane->frame.width || image->height != lane->frame.height ||
+      image->channels != (lane->frame.transparent ? 4 : 3))
     return fm_set_error(error, FM_ERROR_ARGUMENT, "collect: the image does not have the frame's size and channels");
   uint64_t state = fmi_enter_float();
   fmi_draw(s, lane, image);
@@ -9810,10 +10146,12 @@ FMI_FN void fmi_round_prepare(void *data, size_t slot, int worker) {
 FMI_FN void fmi_round_draw(void *data, size_t slot, int worker) {
   fmi_round *round = (fmi_round *)data;
   fm_renderer *r = round->renderer;
-  if (r->submit(r->user, worker, &round->frames[slot], &round->errors[slot]) && r->collect(r->user, worker, &round->images[slot], &round->errors[slot]))
+  if (r->submit(r->user, worker, &round->frames[slot], &round->errors[slot]) &&
+      r->collect(r->user, worker, &round->images[slot], &round->errors[slot]))
     fmi_round_prepare(data, slot, worker);
   else if (round->errors[slot].status == FM_OK)
-    fm_set_error(&round->errors[slot], FM_ERROR_RENDERER, "the renderer failed without a word; its submit and collect must say why through fm_set_error");
+    fm_set_error(&round->errors[slot], FM_ERROR_RENDERER,
+                 "the renderer failed without a word; its submit and collect must say why through fm_set_error");
 }
 /* The same for a renderer whose calls must come from one thread: as many frames as it has lanes are under way together. */
 FMI_FN void fmi_round_draw_in_lanes(const fmi_env *env, fmi_round *round, int lanes) {
@@ -9825,8 +10163,11 @@ FMI_FN void fmi_round_draw_in_lanes(const fmi_env *env, fmi_round *round, int la
         fm_error *error = &round->errors[slot];
         int lane = (int)(slot - base);
         if (error->status != FM_OK) continue;
-        bool ok = pass == 0 ? r->submit(r->user, lane, &round->frames[slot], error) : r->collect(r->user, lane, &round->images[slot], error);
-        if (!ok && error->status == FM_OK) fm_set_error(error, FM_ERROR_RENDERER, "the renderer failed without a word; its submit and collect must say why through fm_set_error");
+        bool ok = pass == 0 ? r->submit(r->user, lane, &round->frames[slot], error)
+                            : r->collect(r->user, lane, &round->images[slot], error);
+        if (!ok && error->status == FM_OK)
+          fm_set_error(error, FM_ERROR_RENDERER,
+                       "the renderer failed without a word; its submit and collect must say why through fm_set_error");
       }
   }
   fmi_run_jobs(env, fmi_round_prepare, round, round->count);
@@ -9851,7 +10192,8 @@ FMI_FN bool fmi_round_allocate(fmi_env *env, fmi_round *round, const fm_frame *f
   for (size_t f = 0; f < frame_count; f++) {
     fm_image image = fmi_frame_image(&frames[f]);
     if (image.width < 1 || image.height < 1 || image.width > FMI_MAX_PICTURE || image.height > FMI_MAX_PICTURE)
-      return fmi_fail(env, FM_ERROR_ARGUMENT, "frame %zu: a picture is 1 to %d pixels wide and high, not %d x %d", f, (int)FMI_MAX_PICTURE, image.width, image.height);
+      return fmi_fail(env, FM_ERROR_ARGUMENT, "frame %zu: a picture is 1 to %d pixels wide and high, not %d x %d", f,
+                      (int)FMI_MAX_PICTURE, image.width, image.height);
     bytes = fmi_max_size(bytes, fmi_image_bytes(&image));
     pixels = fmi_max_size(pixels, fmi_mul_size((size_t)image.width, (size_t)image.height));
   }
@@ -9871,7 +10213,8 @@ FMI_FN bool fmi_round_deliver(fmi_env *env, fmi_round *round, size_t frame_count
   for (size_t slot = 0; slot < round->count; slot++) {
     size_t frame = round->first + slot;
     fm_error *error = &round->errors[slot];
-    if (error->status == FM_OK && !round->sink->deliver(round->sink->user, frame, slot, &round->images[slot], error) && error->status == FM_OK)
+    if (error->status == FM_OK && !round->sink->deliver(round->sink->user, frame, slot, &round->images[slot], error) &&
+        error->status == FM_OK)
       fm_set_error(error, FM_ERROR_CANCELLED, "stopped by the sink");
     if (error->status != FM_OK) {
       *env->error = *error;
@@ -9882,7 +10225,8 @@ FMI_FN bool fmi_round_deliver(fmi_env *env, fmi_round *round, size_t frame_count
   return true;
 }
 
-FMI_FN bool fmi_render_frames(fmi_env *env, fm_renderer *renderer, const fm_frame *frames, size_t frame_count, const fm_image_sink *sink, int lanes) {
+FMI_FN bool fmi_render_frames(fmi_env *env, fm_renderer *renderer, const fm_frame *frames, size_t frame_count,
+                              const fm_image_sink *sink, int lanes) {
   int workers = fm_worker_count(env->common);
   bool parallel = renderer->lanes_thread_safe && lanes >= workers;
   size_t slots = fmi_min_size(2 * (size_t)fmi_max_int(workers, parallel ? 1 : lanes), fmi_max_size(frame_count, 1));
@@ -9908,7 +10252,8 @@ FMI_FN bool fmi_render_frames(fmi_env *env, fm_renderer *renderer, const fm_fram
   return true;
 }
 
-FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_frame *frames, size_t frame_count, const fm_image_sink *sink, fm_error *error) {
+FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_frame *frames, size_t frame_count,
+                      const fm_image_sink *sink, fm_error *error) {
   fmi_env env;
   fmi_begin(&env, scene ? scene->common : NULL, error, NULL);
   if (!renderer || !renderer->begin || !scene || !frames || !sink || !sink->deliver)
@@ -9920,7 +10265,10 @@ FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_fra
     if (lanes > 0) {
       fmi_render_frames(&env, renderer, frames, frame_count, sink, lanes);
       renderer->end(renderer->user);
-    } else if (env.error->status == FM_OK) fmi_fail(&env, FM_ERROR_RENDERER, "the renderer \"%s\" could not begin; its begin must say why through fm_set_error", renderer->name ? renderer->name : "");
+    } else if (env.error->status == FM_OK)
+      fmi_fail(&env, FM_ERROR_RENDERER,
+               "the renderer \"%s\" could not begin; its begin must say why through fm_set_error",
+               renderer->name ? renderer->name : "");
   }
   return fmi_end(&env);
 }
@@ -9961,8 +10309,8 @@ FMI_FN uint8_t *fmi_png_put_text(uint8_t *out, const char *keyword, const char *
 
 /* Applies filter 0 to 4 (third edition, 9.2) to the bytes [from, end) of a row; returns the sum of the results' magnitudes as
    signed bytes. step: bytes a pixel. */
-FMI_FN uint64_t fmi_png_filter_bytes(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter, size_t from, size_t end,
-                                     size_t step) {
+FMI_FN uint64_t fmi_png_filter_bytes(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter,
+                                     size_t from, size_t end, size_t step) {
   uint64_t sum = 0;
   for (size_t i = from; i < end; i++) {
     int a = i < step ? 0 : row[i - step], b = above[i], c = i < step ? 0 : above[i - step];
@@ -9974,7 +10322,8 @@ FMI_FN uint64_t fmi_png_filter_bytes(uint8_t *to, const uint8_t *row, const uint
 }
 
 #if defined(FMI_SSE2)
-FMI_FN uint64_t fmi_png_filter(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter, size_t size, size_t step) {
+FMI_FN uint64_t fmi_png_filter(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter, size_t size,
+                               size_t step) {
   size_t i = fmi_min_size(step, size);
   uint64_t sum = fmi_png_filter_bytes(to, row, above, filter, 0, i, step);
   __m128i zero = _mm_setzero_si128(), sums = zero; /* two sums of 64 bits */
@@ -9994,7 +10343,8 @@ FMI_FN uint64_t fmi_png_filter(uint8_t *to, const uint8_t *row, const uint8_t *a
   return sum + halves[0] + halves[1] + fmi_png_filter_bytes(to, row, above, filter, i, size, step);
 }
 #else
-FMI_FN uint64_t fmi_png_filter(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter, size_t size, size_t step) {
+FMI_FN uint64_t fmi_png_filter(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter, size_t size,
+                               size_t step) {
   return fmi_png_filter_bytes(to, row, above, filter, 0, size, step);
 }
 #endif
@@ -10039,7 +10389,8 @@ FMI_FN size_t fmi_png_bound(int width, int height, int channels, const char *con
   size_t rows = fmi_png_rows_size(width, height, channels);
   size_t size = rows == SIZE_MAX ? SIZE_MAX : fmi_deflate_bound(rows);
   size = fmi_add_size(size, 8 + 25 + 13 + 12 + 12); /* signature, IHDR, sRGB, frame of IDAT, IEND */
-  for (; texts && *texts; texts += 2) size = fmi_add_size(size, fmi_add_size(strlen(texts[0]) + 12 + 5, strlen(texts[1])));
+  for (; texts && *texts; texts += 2)
+    size = fmi_add_size(size, fmi_add_size(strlen(texts[0]) + 12 + 5, strlen(texts[1])));
   return size;
 }
 
@@ -10077,8 +10428,10 @@ FMI_FN bool fmi_png_check_texts(fmi_env *env, const char *const *texts) {
       ok = c >= 161 || (c >= 32 && c <= 126);
     }
     if (!ok) return fmi_fail(env, FM_ERROR_ARGUMENT, "a PNG text's keyword must be 1 to 79 printable Latin-1 characters");
-    if (texts[1] && strlen(texts[1]) > 0x7FFFFF00u) return fmi_fail(env, FM_ERROR_ARGUMENT, "the PNG text \"%s\" is over 2 GB long", *texts);
-    if (!texts[1]) return fmi_fail(env, FM_ERROR_ARGUMENT, "the PNG text \"%s\" has a keyword, but no text behind it", *texts);
+    if (texts[1] && strlen(texts[1]) > 0x7FFFFF00u)
+      return fmi_fail(env, FM_ERROR_ARGUMENT, "the PNG text \"%s\" is over 2 GB long", *texts);
+    if (!texts[1])
+      return fmi_fail(env, FM_ERROR_ARGUMENT, "the PNG text \"%s\" has a keyword, but no text behind it", *texts);
   }
   return true;
 }
@@ -10105,7 +10458,8 @@ FM_API bool fm_write_png(const fm_sink *sink, const fm_image *image, const fm_pn
   fmi_begin(&env, desc ? desc->common : NULL, error, NULL);
   uint8_t *data = fmi_png_make(&env, image, desc, &size);
   if (data && (!sink || !sink->write)) fmi_fail(&env, FM_ERROR_ARGUMENT, "a PNG needs a sink with a write function");
-  else if (data && !sink->write(sink->user, data, size)) fmi_fail(&env, FM_ERROR_WRITE, "the sink did not take the PNG's %zu bytes: its write returned false", size);
+  else if (data && !sink->write(sink->user, data, size))
+    fmi_fail(&env, FM_ERROR_WRITE, "the sink did not take the PNG's %zu bytes: its write returned false", size);
   return fmi_end(&env);
 }
 
@@ -10167,7 +10521,11 @@ FMI_FN FMI_PRINTF(3, 4) void fmi_log(fmi_session *s, fm_log_level level, const c
   bool ok = fmi_text_list(&line, format, list);
   va_end(list);
   if (ok && level != FM_LOG_DETAIL)
-    fmi_text_add(&s->log, "%s%s\n", level == FM_LOG_WARNING ? "warning: " : level == FM_LOG_ERROR ? "error: " : "", line.data);
+    fmi_text_add(&s->log, "%s%s\n",
+                 level == FM_LOG_WARNING ? "warning: "
+                 : level == FM_LOG_ERROR ? "error: "
+                                         : "",
+                 line.data);
   if (ok && s->env->common->log) s->env->common->log(s->env->common->log_user, level, line.data);
   fmi_release(s->env, line.data);
   s->warning_count += level == FM_LOG_WARNING;
@@ -10197,7 +10555,8 @@ FMI_FN bool fmi_load_heads(fmi_session *s) {
   const char *paths[2];
   paths[0] = d->path_a;
   paths[1] = d->path_b;
-  if (!d->heads && (!d->path_a || !d->path_b)) return fmi_fail(env, FM_ERROR_ARGUMENT, "a run needs path_a and path_b, or heads");
+  if (!d->heads && (!d->path_a || !d->path_b))
+    return fmi_fail(env, FM_ERROR_ARGUMENT, "a run needs path_a and path_b, or heads");
   if (d->heads && d->head_count == 0) return fmi_fail(env, FM_ERROR_ARGUMENT, "a run needs at least one head");
   s->head_count = d->heads ? d->head_count : 2;
   s->heads = (const fm_mesh **)fmi_alloc_zero(env, &env->temp, s->head_count, sizeof *s->heads);
@@ -10229,16 +10588,20 @@ FMI_FN void fmi_log_head(fmi_session *s, size_t h) {
   const fm_mesh *mesh = s->heads[h];
   bool known = mesh->format > FM_FORMAT_UNKNOWN && (size_t)mesh->format < FMI_COUNT(formats);
   const char *path = s->desc->heads ? mesh->name : h == 0 ? s->desc->path_a : s->desc->path_b;
-  fmi_log(s, FM_LOG_INFO, "head %zu: %s: %s%s%zu vertices, %zu polygons, %zu triangles, %zu materials, %zu parts", h + 1, path ? path : "(in memory)",
-          known ? formats[mesh->format] : "", known ? ", " : "", mesh->vertex_count, mesh->polygon_count, fmi_triangle_count(mesh),
-          mesh->material_count, mesh->part_count);
+  fmi_log(s, FM_LOG_INFO, "head %zu: %s: %s%s%zu vertices, %zu polygons, %zu triangles, %zu materials, %zu parts",
+          h + 1, path ? path : "(in memory)", known ? formats[mesh->format] : "", known ? ", " : "", mesh->vertex_count,
+          mesh->polygon_count, fmi_triangle_count(mesh), mesh->material_count, mesh->part_count);
   for (size_t t = 0; t < mesh->texture_count; t++) {
     const fm_texture *texture = &mesh->textures[t];
     if (texture->image.width > 0)
-      fmi_log(s, FM_LOG_INFO, "  texture %s: %d x %d, %s", texture->name ? texture->name : "", texture->image.width, texture->image.height,
-              texture->embedded ? "embedded" : texture->path ? texture->path : "in memory");
+      fmi_log(s, FM_LOG_INFO, "  texture %s: %d x %d, %s", texture->name ? texture->name : "", texture->image.width,
+              texture->image.height,
+              texture->embedded ? "embedded"
+              : texture->path   ? texture->path
+                                : "in memory");
   }
-  for (size_t w = 0; w < mesh->warning_count; w++) fmi_log(s, FM_LOG_WARNING, "%s: %s", path ? path : "(in memory)", mesh->warnings[w]);
+  for (size_t w = 0; w < mesh->warning_count; w++)
+    fmi_log(s, FM_LOG_WARNING, "%s: %s", path ? path : "(in memory)", mesh->warnings[w]);
 }
 
 FMI_FN double fmi_height(const fm_mesh *mesh) {
@@ -10256,24 +10619,36 @@ FMI_FN bool fmi_check_heads(fmi_session *s) {
   size_t textured = 0;
   for (size_t h = 0; h < s->head_count; h++) {
     const fm_mesh *mesh = s->heads[h];
-    if (!fmi_is_prepared(mesh)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "head %zu has no triangles yet; call fm_prepare_mesh first", h + 1);
+    if (!fmi_is_prepared(mesh))
+      return fmi_fail(s->env, FM_ERROR_ARGUMENT, "head %zu has no triangles yet; call fm_prepare_mesh first", h + 1);
     if (fmi_triangle_count(mesh) == 0)
-      return fmi_fail(s->env, FM_ERROR_FORMAT, "%s: holds no polygon to draw; export the head's mesh with its polygons", mesh->name ? mesh->name : "a head");
+      return fmi_fail(s->env, FM_ERROR_FORMAT, "%s: holds no polygon to draw; export the head's mesh with its polygons",
+                      mesh->name ? mesh->name : "a head");
     textured += fmi_has_texture(mesh);
     if (h == 0) continue;
     fm_topology_report report;
     const char *a = s->heads[0]->name ? s->heads[0]->name : "A", *b = mesh->name ? mesh->name : "B";
     if (!fm_check_topology(s->heads[0], mesh, &report))
-      return fmi_fail(s->env, FM_ERROR_TOPOLOGY, "%s and %s cannot be morphed: %s. Both heads must come from one mesh, exported with the same settings", a, b, report.message);
-    if (!report.uvs_same) fmi_log(s, FM_LOG_WARNING, "%s and %s: %s; each texture is sampled with its own head's UVs", a, b, report.message);
+      return fmi_fail(
+          s->env, FM_ERROR_TOPOLOGY,
+          "%s and %s cannot be morphed: %s. Both heads must come from one mesh, exported with the same settings", a, b,
+          report.message);
+    if (!report.uvs_same)
+      fmi_log(s, FM_LOG_WARNING, "%s and %s: %s; each texture is sampled with its own head's UVs", a, b,
+              report.message);
     double height_a = fmi_height(s->heads[0]), height_b = fmi_height(mesh);
     if (height_a > 5.0 * height_b || height_b > 5.0 * height_a)
-      fmi_log(s, FM_LOG_WARNING, "heights differ more than 5 times: %s is %s %s high, %s is %s %s; --scale-b (scale_b) multiplies B's positions", a,
-              fmi_number_of(height_a).text, s->heads[0]->metres_per_unit > 0.0 ? "metres" : "units of its file", b, fmi_number_of(height_b).text,
-              mesh->metres_per_unit > 0.0 ? "metres" : "units of its file");
+      fmi_log(
+          s, FM_LOG_WARNING,
+          "heights differ more than 5 times: %s is %s %s high, %s is %s %s; --scale-b (scale_b) multiplies B's positions",
+          a, fmi_number_of(height_a).text, s->heads[0]->metres_per_unit > 0.0 ? "metres" : "units of its file", b,
+          fmi_number_of(height_b).text, mesh->metres_per_unit > 0.0 ? "metres" : "units of its file");
   }
   if (textured > 0 && textured < s->head_count)
-    fmi_log(s, FM_LOG_WARNING, "only %zu of %zu heads have a texture: the morph shows shape alone, in grey; give each head its texture to see these as well", textured, s->head_count);
+    fmi_log(
+        s, FM_LOG_WARNING,
+        "only %zu of %zu heads have a texture: the morph shows shape alone, in grey; give each head its texture to see these as well",
+        textured, s->head_count);
   return true;
 }
 
@@ -10294,7 +10669,8 @@ FMI_FN bool fmi_name_suffix(fmi_session *s, size_t h, char out[8]) {
   const fm_mesh *mesh = s->heads[h];
   fmi_sha256_begin(&sha);
   if (s->own[h]) {
-    if (!fmi_read_file(s->env, &s->env->temp, h == 0 ? s->desc->path_a : s->desc->path_b, true, NULL, &data, &size)) return false;
+    if (!fmi_read_file(s->env, &s->env->temp, h == 0 ? s->desc->path_a : s->desc->path_b, true, NULL, &data, &size))
+      return false;
     fmi_sha256_add(&sha, data, size);
     fmi_release(s->env, data);
   } else {
@@ -10364,23 +10740,31 @@ FMI_FN bool fmi_frame_name(const fmi_session *s, size_t frame, fmi_text *name) {
 FMI_FN bool fmi_count_frames(fmi_session *s) {
   const fm_session_desc *d = s->desc;
   size_t longest = fmi_max_size(d->weight_count, fmi_max_size(d->shape_weight_count, d->texture_weight_count));
-  if (d->frames != 0 && (d->frames < 2 || d->frames > 1001)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "frames must be 2 to 1001, not %d", d->frames);
+  if (d->frames != 0 && (d->frames < 2 || d->frames > 1001))
+    return fmi_fail(s->env, FM_ERROR_ARGUMENT, "frames must be 2 to 1001, not %d", d->frames);
   if (d->weight_rows) {
-    if (longest) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "weight_rows and lists of weights exclude each other; give one of them");
+    if (longest)
+      return fmi_fail(s->env, FM_ERROR_ARGUMENT,
+                      "weight_rows and lists of weights exclude each other; give one of them");
     s->frame_count = d->weight_row_count;
     s->indexed = true;
     return s->frame_count > 0 || fmi_fail(s->env, FM_ERROR_ARGUMENT, "weight_rows is given, but weight_row_count is 0");
   }
-  if (s->head_count != 2) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "a run of %zu heads needs weight_rows; steps and lists of weights are for two", s->head_count);
+  if (s->head_count != 2)
+    return fmi_fail(s->env, FM_ERROR_ARGUMENT,
+                    "a run of %zu heads needs weight_rows; steps and lists of weights are for two", s->head_count);
   s->indexed = longest > 0;
   bool list = d->weight_count > 0 || longest > 1;
   s->frame_count = list ? longest : d->frames ? (size_t)d->frames : 41;
   if (list && d->frames && (size_t)d->frames != longest)
-    return fmi_fail(s->env, FM_ERROR_ARGUMENT, "%d frames were asked for, but %zu weights given; leave --frames out", d->frames, longest);
+    return fmi_fail(s->env, FM_ERROR_ARGUMENT, "%d frames were asked for, but %zu weights given; leave --frames out",
+                    d->frames, longest);
   const size_t counts[3] = {d->weight_count, d->shape_weight_count, d->texture_weight_count};
   for (int i = 0; i < 3; i++)
     if (counts[i] > 1 && counts[i] != s->frame_count)
-      return fmi_fail(s->env, FM_ERROR_ARGUMENT, "the lists of weights have %zu and %zu values; they must be equally long, or one value", counts[i], s->frame_count);
+      return fmi_fail(s->env, FM_ERROR_ARGUMENT,
+                      "the lists of weights have %zu and %zu values; they must be equally long, or one value",
+                      counts[i], s->frame_count);
   return true;
 }
 
@@ -10398,7 +10782,8 @@ FMI_FN bool fmi_make_weights(fmi_session *s) {
   s->named = (double *)fmi_alloc(s->env, &s->env->temp, fmi_mul_size(s->frame_count, n), sizeof(double));
   if (!s->shape || !s->texture || !s->named) return false;
   /* frames are named by what varies: by the texture's weights where the shape stands still */
-  bool still = d->shape_weight_count == 1 || (d->shape_weight_count == 0 && d->weight_count == 1), by_texture = still && d->texture_weight_count != 1;
+  bool still = d->shape_weight_count == 1 || (d->shape_weight_count == 0 && d->weight_count == 1),
+       by_texture = still && d->texture_weight_count != 1;
   for (size_t f = 0; f < s->frame_count; f++) {
     float *shape = s->shape + f * n, *texture = s->texture + f * n;
     double *named = s->named + f * n;
@@ -10418,7 +10803,8 @@ FMI_FN bool fmi_make_weights(fmi_session *s) {
     }
     for (size_t h = 0; h < n; h++)
       if (!fmi_is_finite(shape[h]) || !fmi_is_finite(texture[h]) || fabsf(shape[h]) > 1e6f || fabsf(texture[h]) > 1e6f)
-        return fmi_fail(s->env, FM_ERROR_ARGUMENT, "frame %zu: a weight must be a number between -1000000 and 1000000", f);
+        return fmi_fail(s->env, FM_ERROR_ARGUMENT, "frame %zu: a weight must be a number between -1000000 and 1000000",
+                        f);
   }
   return true;
 }
@@ -10439,12 +10825,16 @@ FMI_FN bool fmi_make_camera(fmi_session *s) {
     fit.shape_count = s->frame_count;
   }
   if (!(d->distance >= 0.0)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "the camera's distance must be above 0");
-  if (!(d->fov >= 0.0 && d->fov < 179.0)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "the field of view must be above 0 and below 179 degrees");
-  if (!fmi_is_finite(d->yaw) || !fmi_is_finite(d->pitch)) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "yaw and pitch must be finite angles");
+  if (!(d->fov >= 0.0 && d->fov < 179.0))
+    return fmi_fail(s->env, FM_ERROR_ARGUMENT, "the field of view must be above 0 and below 179 degrees");
+  if (!fmi_is_finite(d->yaw) || !fmi_is_finite(d->pitch))
+    return fmi_fail(s->env, FM_ERROR_ARGUMENT, "yaw and pitch must be finite angles");
   s->camera = d->camera ? *d->camera : fm_fit_camera(s->heads, s->head_count, &fit);
   s->report->camera = s->camera;
   return fmi_is_usable_camera(&s->camera) ||
-         fmi_fail(s->env, FM_ERROR_ARGUMENT, "the camera's scale, distance and half_extent must lie between 1e-18 and 1e18, its center below 1e18; are the heads' positions sensible?");
+         fmi_fail(
+             s->env, FM_ERROR_ARGUMENT,
+             "the camera's scale, distance and half_extent must lie between 1e-18 and 1e18, its center below 1e18; are the heads' positions sensible?");
 }
 
 FMI_FN bool fmi_make_frames(fmi_session *s) {
@@ -10454,9 +10844,11 @@ FMI_FN bool fmi_make_frames(fmi_session *s) {
   s->samples = d->samples ? d->samples : 4;
   memset(s->background, 255, 3);
   if (d->background_set) memcpy(s->background, d->background, 3);
-  if (s->samples != 1 && s->samples != 4) return fmi_fail(s->env, FM_ERROR_ARGUMENT, "samples must be 1 or 4, not %d", s->samples);
+  if (s->samples != 1 && s->samples != 4)
+    return fmi_fail(s->env, FM_ERROR_ARGUMENT, "samples must be 1 or 4, not %d", s->samples);
   if (s->width < 1 || s->height < 1 || s->width > FMI_MAX_PICTURE || s->height > FMI_MAX_PICTURE)
-    return fmi_fail(s->env, FM_ERROR_ARGUMENT, "a picture is 1 to %d pixels wide and high, not %d x %d", (int)FMI_MAX_PICTURE, s->width, s->height);
+    return fmi_fail(s->env, FM_ERROR_ARGUMENT, "a picture is 1 to %d pixels wide and high, not %d x %d",
+                    (int)FMI_MAX_PICTURE, s->width, s->height);
   s->frames = (fm_frame *)fmi_alloc_zero(s->env, &s->env->temp, s->frame_count, sizeof *s->frames);
   if (!s->frames) return false;
   for (size_t f = 0; f < s->frame_count; f++) {
@@ -10487,7 +10879,8 @@ FMI_FN void fmi_session_prepare(void *user, size_t frame, size_t slot, int worke
   texts[2] = "Comment";
   texts[3] = s->comment;
   texts[4] = NULL;
-  s->file_sizes[slot] = fmi_png_encode(s->files + slot * s->file_room, s->scratch + scratch * s->scratch_size, image, texts, true);
+  s->file_sizes[slot] =
+      fmi_png_encode(s->files + slot * s->file_room, s->scratch + scratch * s->scratch_size, image, texts, true);
 }
 
 FMI_FN bool fmi_session_deliver(void *user, size_t frame, size_t slot, const fm_image *image, fm_error *error) {
@@ -10515,10 +10908,13 @@ FMI_FN bool fmi_make_comment(fmi_session *s) {
   memset(&text, 0, sizeof text);
   text.env = s->env;
   text.pool = &s->env->temp;
-  bool ok = fmi_text_add(&text, "picture version %d; renderer %s; %d samples; %s; camera center %s %s %s scale %s yaw %s pitch %s distance %s half_extent %s",
-                         FM_PICTURE_VERSION, s->renderer_name, s->samples, s->desc->unlit ? "unlit" : "headlight", fmi_number_of(c->center[0]).text,
-                         fmi_number_of(c->center[1]).text, fmi_number_of(c->center[2]).text, fmi_number_of(c->scale).text, fmi_number_of(c->yaw).text,
-                         fmi_number_of(c->pitch).text, fmi_number_of(c->distance).text, fmi_number_of(c->half_extent).text);
+  bool ok = fmi_text_add(
+      &text,
+      "picture version %d; renderer %s; %d samples; %s; camera center %s %s %s scale %s yaw %s pitch %s distance %s half_extent %s",
+      FM_PICTURE_VERSION, s->renderer_name, s->samples, s->desc->unlit ? "unlit" : "headlight",
+      fmi_number_of(c->center[0]).text, fmi_number_of(c->center[1]).text, fmi_number_of(c->center[2]).text,
+      fmi_number_of(c->scale).text, fmi_number_of(c->yaw).text, fmi_number_of(c->pitch).text,
+      fmi_number_of(c->distance).text, fmi_number_of(c->half_extent).text);
   s->comment = text.data;
   return ok;
 }
@@ -10528,10 +10924,12 @@ FMI_FN bool fmi_make_slots(fmi_session *s) {
   fmi_env *env = s->env;
   fm_image picture = fmi_frame_image(&s->frames[0]);
   const char *texts[5] = {"Software", "facemorph.h " FM_VERSION, "Comment", s->comment, NULL};
-  size_t workers = (size_t)fm_worker_count(env->common), left = (env->limits.memory - fmi_min_size(env->used, env->limits.memory)) / 2;
+  size_t workers = (size_t)fm_worker_count(env->common),
+         left = (env->limits.memory - fmi_min_size(env->used, env->limits.memory)) / 2;
   s->scratch_size = fmi_add_size(fmi_png_scratch(picture.width, picture.height, picture.channels), 63) & ~(size_t)63;
   s->file_room = fmi_png_bound(picture.width, picture.height, picture.channels, texts);
-  size_t each = fmi_add_size(fmi_add_size(s->scratch_size, s->file_room), fmi_image_bytes(&picture) / (size_t)picture.channels * ((size_t)picture.channels + 1));
+  size_t each = fmi_add_size(fmi_add_size(s->scratch_size, s->file_room),
+                             fmi_image_bytes(&picture) / (size_t)picture.channels * ((size_t)picture.channels + 1));
   s->slot_count = fmi_min_size(fmi_min_size(2 * workers, s->frame_count), fmi_max_size(left / each, 1));
   s->scratch_count = fmi_min_size(workers, s->slot_count);
   s->scratch = (uint8_t *)fmi_alloc(env, &env->temp, s->scratch_count, s->scratch_size);
@@ -10561,10 +10959,13 @@ FMI_FN bool fmi_render_with(fmi_session *s, fm_renderer *renderer) {
   memset(&error, 0, sizeof error);
   if (!fmi_tell_progress(env, "prepare", 0, 1)) return false;
   int lanes = renderer->begin(renderer->user, &scene, &error);
-  if (lanes <= 0) return fmi_fail(env, error.status == FM_OK ? FM_ERROR_RENDERER : error.status, "%s", error.status == FM_OK ? "the renderer could not begin" : error.message);
+  if (lanes <= 0)
+    return fmi_fail(env, error.status == FM_OK ? FM_ERROR_RENDERER : error.status, "%s",
+                    error.status == FM_OK ? "the renderer could not begin" : error.message);
   double begun = fmi_clock(env);
   s->prepare_seconds = begun - start;
-  bool ok = fmi_tell_progress(env, "render", 0, s->frame_count) && fmi_render_frames(env, renderer, s->frames, s->frame_count, &sink, lanes);
+  bool ok = fmi_tell_progress(env, "render", 0, s->frame_count) &&
+            fmi_render_frames(env, renderer, s->frames, s->frame_count, &sink, lanes);
   if (renderer->transfers) s->transfers = renderer->transfers(renderer->user);
   renderer->end(renderer->user);
   s->render_seconds = fmi_clock(env) - begun;
@@ -10641,15 +11042,18 @@ FMI_FN bool fmi_make_result_folder(fmi_session *s) {
   memset(&path, 0, sizeof path);
   path.env = env;
   path.pool = &env->temp;
-  if (d->run_name && (!*d->run_name || strpbrk(d->run_name, "/\\") || strcmp(d->run_name, ".") == 0 || strcmp(d->run_name, "..") == 0))
-    return fmi_fail(env, FM_ERROR_ARGUMENT, "the run's name \"%s\" must be a plain folder name without slashes", d->run_name);
+  if (d->run_name &&
+      (!*d->run_name || strpbrk(d->run_name, "/\\") || strcmp(d->run_name, ".") == 0 || strcmp(d->run_name, "..") == 0))
+    return fmi_fail(env, FM_ERROR_ARGUMENT, "the run's name \"%s\" must be a plain folder name without slashes",
+                    d->run_name);
   if (!fmi_make_folders(env, base)) return false;
   if (d->run_name) {
     if (!fmi_text_add(&path, "%s/%s", base, d->run_name)) return false;
     int made = fmi_make_folder(env, path.data);
     if (made < 0) return false;
     if (made == 0 && !d->join_run)
-      return fmi_fail(env, FM_ERROR_EXISTS, "%s: there is already a run of that name; choose another name or remove the folder", path.data);
+      return fmi_fail(env, FM_ERROR_EXISTS,
+                      "%s: there is already a run of that name; choose another name or remove the folder", path.data);
   } else {
     int t[6], made = 0;
     fmi_utc((int64_t)time(NULL), t);
@@ -10669,9 +11073,13 @@ FMI_FN bool fmi_make_result_folder(fmi_session *s) {
     char suffix[8];
     path.size = run;
     for (size_t h = 0; h < s->head_count; h++)
-      if (!fmi_name_suffix(s, h, suffix) || !fmi_text_add(&path, "%c%s%s", h ? '_' : '/', s->names[h], strchr(s->names[h], '~') ? "" : suffix)) return false;
+      if (!fmi_name_suffix(s, h, suffix) ||
+          !fmi_text_add(&path, "%c%s%s", h ? '_' : '/', s->names[h], strchr(s->names[h], '~') ? "" : suffix))
+        return false;
     made = fmi_make_folder(env, path.data);
-    if (made == 0) return fmi_fail(env, FM_ERROR_EXISTS, "%s: this run already holds a result for these heads; give the run another name", path.data);
+    if (made == 0)
+      return fmi_fail(env, FM_ERROR_EXISTS,
+                      "%s: this run already holds a result for these heads; give the run another name", path.data);
   }
   if (made < 0) return false;
   s->folder = path.data;
@@ -10695,20 +11103,31 @@ FMI_FN bool fmi_write_in_folder(fmi_session *s, const char *name, const fmi_text
 FMI_FN void fmi_log_settings(fmi_session *s) {
   const fm_camera *c = &s->camera;
   char background[16] = "none";
-  if (!s->desc->transparent) fmi_format(background, sizeof background, "%02x%02x%02x", (unsigned)s->background[0], (unsigned)s->background[1], (unsigned)s->background[2]);
-  fmi_log(s, FM_LOG_INFO, "frames: %zu of %d x %d pixels, %d samples, background %s, %s, cull %s, alpha %s", s->frame_count, s->width, s->height, s->samples,
-          background, s->desc->unlit ? "unlit" : "headlight with ambient 0.5", s->desc->cull == FM_CULL_BACK ? "back" : "none", s->desc->ignore_alpha ? "ignored" : "cut out");
-  fmi_log(s, FM_LOG_INFO, "camera: center %s %s %s, scale %s, yaw %s, pitch %s, distance %s, half extent %s", fmi_number_of(c->center[0]).text,
-          fmi_number_of(c->center[1]).text, fmi_number_of(c->center[2]).text, fmi_number_of(c->scale).text, fmi_number_of(c->yaw).text,
-          fmi_number_of(c->pitch).text, fmi_number_of(c->distance).text, fmi_number_of(c->half_extent).text);
+  if (!s->desc->transparent)
+    fmi_format(background, sizeof background, "%02x%02x%02x", (unsigned)s->background[0], (unsigned)s->background[1],
+               (unsigned)s->background[2]);
+  fmi_log(s, FM_LOG_INFO, "frames: %zu of %d x %d pixels, %d samples, background %s, %s, cull %s, alpha %s",
+          s->frame_count, s->width, s->height, s->samples, background,
+          s->desc->unlit ? "unlit" : "headlight with ambient 0.5", s->desc->cull == FM_CULL_BACK ? "back" : "none",
+          s->desc->ignore_alpha ? "ignored" : "cut out");
+  fmi_log(s, FM_LOG_INFO, "camera: center %s %s %s, scale %s, yaw %s, pitch %s, distance %s, half extent %s",
+          fmi_number_of(c->center[0]).text, fmi_number_of(c->center[1]).text, fmi_number_of(c->center[2]).text,
+          fmi_number_of(c->scale).text, fmi_number_of(c->yaw).text, fmi_number_of(c->pitch).text,
+          fmi_number_of(c->distance).text, fmi_number_of(c->half_extent).text);
 }
 
 /* Bytes of the UTF-8 character at p, 0 if it is none (RFC 3629: no overlong forms, no surrogates). */
 FMI_FN size_t fmi_utf8_length(const unsigned char *p) {
-  size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] < 0xE0 ? 2 : p[0] >= 0xE0 && p[0] < 0xF0 ? 3 : p[0] >= 0xF0 && p[0] < 0xF5 ? 4 : 0;
+  size_t n = p[0] < 0x80                   ? 1
+             : p[0] >= 0xC2 && p[0] < 0xE0 ? 2
+             : p[0] >= 0xE0 && p[0] < 0xF0 ? 3
+             : p[0] >= 0xF0 && p[0] < 0xF5 ? 4
+                                           : 0;
   for (size_t i = 1; i < n; i++)
     if ((p[i] & 0xC0) != 0x80) return 0;
-  if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] >= 0xA0) || (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] >= 0x90)) return 0;
+  if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] >= 0xA0) || (p[0] == 0xF0 && p[1] < 0x90) ||
+      (p[0] == 0xF4 && p[1] >= 0x90))
+    return 0;
   return n;
 }
 
@@ -10753,23 +11172,35 @@ FMI_FN bool fmi_make_record(fmi_session *s, fmi_text *json) {
   for (size_t h = 0; h < s->head_count && ok; h++) {
     const fm_mesh *mesh = s->heads[h];
     ok = fmi_text_add(json, "%s\n    {\"name\": ", h ? "," : "") && fmi_json_string(json, s->names[h]) &&
-         fmi_text_add(json, ", \"vertices\": %zu, \"polygons\": %zu, \"triangles\": %zu}", mesh->vertex_count, mesh->polygon_count, fmi_triangle_count(mesh));
+         fmi_text_add(json, ", \"vertices\": %zu, \"polygons\": %zu, \"triangles\": %zu}", mesh->vertex_count,
+                      mesh->polygon_count, fmi_triangle_count(mesh));
   }
-  ok = ok && fmi_text_add(json, "\n  ],\n  \"settings\": {\"width\": %d, \"height\": %d, \"samples\": %d, \"unlit\": %s, \"ambient\": 0.5, \"cull\": \"%s\", \"alpha\": \"%s\", \"background\": ",
-                          s->width, s->height, s->samples, d->unlit ? "true" : "false", d->cull == FM_CULL_BACK ? "back" : "none", d->ignore_alpha ? "ignore" : "cutout");
+  ok =
+      ok &&
+      fmi_text_add(
+          json,
+          "\n  ],\n  \"settings\": {\"width\": %d, \"height\": %d, \"samples\": %d, \"unlit\": %s, \"ambient\": 0.5, \"cull\": \"%s\", \"alpha\": \"%s\", \"background\": ",
+          s->width, s->height, s->samples, d->unlit ? "true" : "false", d->cull == FM_CULL_BACK ? "back" : "none",
+          d->ignore_alpha ? "ignore" : "cutout");
   if (d->transparent) ok = ok && fmi_text_add(json, "\"none\"");
-  else ok = ok && fmi_text_add(json, "\"%02x%02x%02x\"", (unsigned)s->background[0], (unsigned)s->background[1], (unsigned)s->background[2]);
-  ok = ok && fmi_text_add(json, ", \"scale_b\": ") && fmi_json_number(json, d->scale_b != 0.0 ? d->scale_b : 1.0) && fmi_text_add(json, ", \"only\": ") &&
-       fmi_json_string(json, d->only ? d->only : "") && fmi_text_add(json, ", \"exclude\": ") && fmi_json_string(json, d->exclude ? d->exclude : "") &&
+  else
+    ok = ok && fmi_text_add(json, "\"%02x%02x%02x\"", (unsigned)s->background[0], (unsigned)s->background[1],
+                            (unsigned)s->background[2]);
+  ok = ok && fmi_text_add(json, ", \"scale_b\": ") && fmi_json_number(json, d->scale_b != 0.0 ? d->scale_b : 1.0) &&
+       fmi_text_add(json, ", \"only\": ") && fmi_json_string(json, d->only ? d->only : "") &&
+       fmi_text_add(json, ", \"exclude\": ") && fmi_json_string(json, d->exclude ? d->exclude : "") &&
        fmi_text_add(json, ", \"reverse\": %s},\n  \"camera\": {\"center\": [", d->reverse ? "true" : "false");
   for (int k = 0; k < 3; k++) ok = ok && fmi_text_add(json, k ? ", " : "") && fmi_json_number(json, s->camera.center[k]);
   ok = ok && fmi_text_add(json, "]");
-  for (size_t i = 0; i < FMI_COUNT(axes); i++) ok = ok && fmi_text_add(json, ", \"%s\": ", axes[i]) && fmi_json_number(json, values[i]);
+  for (size_t i = 0; i < FMI_COUNT(axes); i++)
+    ok = ok && fmi_text_add(json, ", \"%s\": ", axes[i]) && fmi_json_number(json, values[i]);
   ok = ok && fmi_text_add(json, "},\n  \"frames\": [");
   for (size_t f = 0; f < s->frame_count && ok; f++)
-    ok = fmi_frame_name(s, f, &name) && fmi_text_add(json, "%s\n    {\"file\": ", f ? "," : "") && fmi_json_string(json, name.data) &&
+    ok = fmi_frame_name(s, f, &name) && fmi_text_add(json, "%s\n    {\"file\": ", f ? "," : "") &&
+         fmi_json_string(json, name.data) &&
          fmi_json_weights(json, "shape_weights", s->shape + f * s->head_count, s->head_count) &&
-         fmi_json_weights(json, "texture_weights", s->texture + f * s->head_count, s->head_count) && fmi_text_add(json, "}");
+         fmi_json_weights(json, "texture_weights", s->texture + f * s->head_count, s->head_count) &&
+         fmi_text_add(json, "}");
   return ok && fmi_text_add(json, "\n  ]\n}\n");
 }
 
@@ -10778,11 +11209,13 @@ FMI_FN bool fmi_finish_session(fmi_session *s) {
   memset(&record, 0, sizeof record);
   record.env = s->env;
   record.pool = &s->env->temp;
-  double frames_per_second = s->render_seconds > 0.0 ? floor((double)s->frame_count / s->render_seconds * 10.0 + 0.5) / 10.0 : 0.0;
+  double frames_per_second =
+      s->render_seconds > 0.0 ? floor((double)s->frame_count / s->render_seconds * 10.0 + 0.5) / 10.0 : 0.0;
   fmi_log(s, FM_LOG_INFO, "load: %s", fmi_seconds_of(s->load_seconds).text);
   fmi_log(s, FM_LOG_INFO, "check topology, fit camera: %s", fmi_seconds_of(s->check_seconds).text);
   fmi_log(s, FM_LOG_INFO, "prepare textures and normals: %s", fmi_seconds_of(s->prepare_seconds).text);
-  fmi_log(s, FM_LOG_INFO, "render and write: %s, %s frames a second", fmi_seconds_of(s->render_seconds).text, fmi_number_of(frames_per_second).text);
+  fmi_log(s, FM_LOG_INFO, "render and write: %s, %s frames a second", fmi_seconds_of(s->render_seconds).text,
+          fmi_number_of(frames_per_second).text);
   fmi_log(s, FM_LOG_INFO, "device transfers: %llu", (unsigned long long)s->transfers);
   fmi_log(s, FM_LOG_INFO, "total: %s, %zu warnings", fmi_seconds_of(fmi_clock(s->env) - s->start).text, s->warning_count);
   fmi_log(s, FM_LOG_INFO, "results: %s", s->folder);
@@ -10794,11 +11227,14 @@ FMI_FN bool fmi_run_session(fmi_session *s) {
   int t[6];
   s->start = fmi_clock(s->env);
   fmi_utc((int64_t)time(NULL), t);
-  fmi_log(s, FM_LOG_INFO, "facemorph.h %s, picture version %d, %04d-%02d-%02d %02d:%02d:%02d UTC", FM_VERSION, FM_PICTURE_VERSION, t[0], t[1], t[2], t[3], t[4], t[5]);
+  fmi_log(s, FM_LOG_INFO, "facemorph.h %s, picture version %d, %04d-%02d-%02d %02d:%02d:%02d UTC", FM_VERSION,
+          FM_PICTURE_VERSION, t[0], t[1], t[2], t[3], t[4], t[5]);
   if (!fmi_load_heads(s)) return false;
   for (size_t h = 0; h < s->head_count; h++) fmi_log_head(s, h);
   s->load_seconds = fmi_clock(s->env) - s->start;
-  if (!fmi_check_heads(s) || !fmi_name_heads(s) || !fmi_make_weights(s) || !fmi_make_camera(s) || !fmi_make_frames(s) || !fmi_make_comment(s)) return false;
+  if (!fmi_check_heads(s) || !fmi_name_heads(s) || !fmi_make_weights(s) || !fmi_make_camera(s) || !fmi_make_frames(s) ||
+      !fmi_make_comment(s))
+    return false;
   s->check_seconds = fmi_clock(s->env) - s->start - s->load_seconds;
   fmi_log_settings(s);
   fmi_log(s, FM_LOG_INFO, "renderer: %s, %d workers", s->renderer_name, fm_worker_count(s->env->common));
@@ -10816,7 +11252,8 @@ FMI_FN void fmi_log_failure(fmi_session *s) {
   last.log.data = NULL;
   last.log.size = last.log.room = 0;
   last.log.pool = &env.temp;
-  if (fmi_text_bytes(&last.log, s->log.data ? s->log.data : "", s->log.size) && fmi_text_add(&last.log, "error: %s\n", s->env->error->message))
+  if (fmi_text_bytes(&last.log, s->log.data ? s->log.data : "", s->log.size) &&
+      fmi_text_add(&last.log, "error: %s\n", s->env->error->message))
     fmi_write_in_folder(&last, "session.log", &last.log);
   fmi_end(&env);
 }
