@@ -76,6 +76,16 @@ static inline unsigned char *test_read(const char *path, size_t *size) {
   return data;
 }
 
+/* A stream over bytes in memory: test_stream_read is its read, the struct its user. */
+typedef struct test_stream { const uint8_t *data; size_t size, position; } test_stream;
+static inline int64_t test_stream_read(void *user, void *buffer, size_t size) {
+  test_stream *s = (test_stream *)user;
+  size_t n = size < s->size - s->position ? size : s->size - s->position;
+  memcpy(buffer, s->data + s->position, n);
+  s->position += n;
+  return (int64_t)n;
+}
+
 static int test_run_all(const char *file, const test_case *cases, size_t count) {
   int passed = 0, failed = 0, skipped = 0;
   for (size_t i = 0; i < count; i++) {

@@ -21,7 +21,7 @@ static void *heap_resize(void *user, void *memory, size_t old_size, size_t new_s
 /* ---- files in memory ---- */
 
 typedef struct memory_file { const char *path; const void *data; size_t size; } memory_file;
-typedef struct memory_files { const memory_file *files; size_t count; char opened[4000]; fmi_memory_stream stream; } memory_files;
+typedef struct memory_files { const memory_file *files; size_t count; char opened[4000]; test_stream stream; } memory_files;
 static bool memory_open(void *user, const char *path, fm_stream *out) {
   memory_files *all = (memory_files *)user;
   size_t used = strlen(all->opened);
@@ -32,7 +32,7 @@ static bool memory_open(void *user, const char *path, fm_stream *out) {
     all->stream.size = all->files[i].size;
     all->stream.position = 0;
     out->user = &all->stream;
-    out->read = fmi_memory_read;
+    out->read = test_stream_read;
     return true;
   }
   return false;

@@ -6,7 +6,7 @@
 /* ---- files in memory, and an allocator that fails on demand ---- */
 
 typedef struct disk_file { const char *path, *text; } disk_file;
-typedef struct disk { const disk_file *files; size_t count; fmi_memory_stream stream; int opened; } disk;
+typedef struct disk { const disk_file *files; size_t count; test_stream stream; int opened; } disk;
 static bool disk_open(void *user, const char *path, fm_stream *out) {
   disk *d = (disk *)user;
   d->opened++;
@@ -16,7 +16,7 @@ static bool disk_open(void *user, const char *path, fm_stream *out) {
     d->stream.size = strlen(d->files[i].text);
     d->stream.position = 0;
     out->user = &d->stream;
-    out->read = fmi_memory_read;
+    out->read = test_stream_read;
     return true;
   }
   return false;
