@@ -30,6 +30,9 @@
      FACEMORPH_NO_STDIO         no stdio: paths work through fm_common.files only
      FACEMORPH_NO_THREADS       no threads of its own: your fm_jobs, or the caller's thread (so on Windows for now)
      FACEMORPH_NO_SIMD          plain C alone; the same bytes, slower
+     FACEMORPH_MAX_SIMD         the highest level compiled: 0 scalar, 1 SSE2 and NEON, 2 AVX2, 3 AVX-512 (the default)
+     FACEMORPH_FILENAME         this file's name for #include, "facemorph.h" unless defined: it includes itself to compile its
+                                kernels for each instruction set. Define it where the file was renamed
      FACEMORPH_NO_FBX, FACEMORPH_NO_OBJ, FACEMORPH_NO_PNG (reading), FACEMORPH_NO_JPEG, FACEMORPH_NO_RENDER,
      FACEMORPH_NO_WRITERS, FACEMORPH_NO_SESSION
                                 leave a part out; what needs it goes too; files of a format left out are refused by name
@@ -50,16 +53,16 @@
 
    CONTENTS: search for the anchor
      [FM:types]      public types           [FM:functions]  public functions       [FM:licence]    licence
-     [FM:platform]   compilers, floating-point control      [FM:errors]     the one place that reports failure
-     [FM:memory]     pools over the caller's allocator      [FM:numbers]    parsing and printing without a locale
-     [FM:streams]    files, streams, sinks                  [FM:jobs]       threads
-     [FM:math]       functions without libm's last bit      [FM:hashes]     CRC-32, Adler-32, SHA-256
-     [FM:inflate]    inflate and deflate                    [FM:images]     PNG, JPEG, TGA, BMP
-     [FM:materials]  textures, mesh assembly                [FM:obj]        OBJ and MTL
-     [FM:fbx]        FBX binary                             [FM:topology]   are two heads alike?
-     [FM:morph]      weighted heads and their normals       [FM:rasterizer] camera, visibility, shading
-     [FM:renderer]   the renderer hook                      [FM:writers]    PNG
-     [FM:session]    one run: heads in, a result folder out
+     [FM:platform]   compilers, floating-point control      [FM:lanes]      SIMD, written once
+     [FM:errors]     the one place that reports failure     [FM:memory]     pools over the caller's allocator
+     [FM:numbers]    parsing and printing without a locale  [FM:streams]    files, streams, sinks
+     [FM:jobs]       threads                                [FM:math]       functions without libm's last bit
+     [FM:hashes]     CRC-32, Adler-32, SHA-256              [FM:inflate]    inflate and deflate
+     [FM:images]     PNG, JPEG, TGA, BMP                    [FM:materials]  textures, mesh assembly
+     [FM:obj]        OBJ and MTL                            [FM:fbx]        FBX binary
+     [FM:topology]   are two heads alike?                   [FM:morph]      weighted heads and their normals
+     [FM:rasterizer] camera, visibility, shading            [FM:renderer]   the renderer hook
+     [FM:writers]    PNG                                    [FM:session]    one run: heads in, a result folder out
 */
 #ifndef FACEMORPH_H
 #define FACEMORPH_H
@@ -196,6 +199,9 @@ typedef struct fm_progress {
   size_t done, total;   /* of this stage */
 } fm_progress;
 
+/* Instruction sets of the built-in kernels. All give the same bytes. */
+typedef enum fm_simd { FM_SIMD_BEST, FM_SIMD_SCALAR, FM_SIMD_SSE2, FM_SIMD_AVX2, FM_SIMD_AVX512, FM_SIMD_NEON } fm_simd;
+
 /* What every heavy call can be given; NULL or zero members mean the default. Callbacks come on the caller's thread. */
 typedef struct fm_common {
   const fm_allocator *allocator;                                  /* default: FACEMORPH_REALLOC and FACEMORPH_FREE */
@@ -209,6 +215,7 @@ typedef struct fm_common {
   void *log_user;
   double (*clock)(void *user);                                    /* seconds from any start; default: the system's */
   void *clock_user;
+  fm_simd simd;                                                   /* FM_SIMD_BEST: the best that this processor has */
 } fm_common;
 
 /* An image: 8-bit samples, top row first, rows without padding: pixels[(y * width + x) * channels + c]. */
@@ -463,6 +470,10 @@ FM_API const char *fm_version(void);
 /* A few words for a status, never NULL. */
 FM_API const char *fm_status_words(fm_status status);
 
+/* The best instruction set that this build and this processor have. Its name in small letters, "avx2", never NULL. */
+FM_API fm_simd fm_best_simd(void);
+FM_API const char *fm_simd_name(fm_simd simd);
+
 /* Fills *error (may be NULL) with a status and one line; for renderers, sinks and decoders of your own. Returns false. Every
    failure in the library passes through here: one place for a breakpoint. */
 FM_API bool fm_set_error(fm_error *error, fm_status status, const char *message);
@@ -575,6 +586,7 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
    ================================================================================================================== */
 #if defined(FACEMORPH_IMPLEMENTATION) && !defined(FACEMORPH_IMPLEMENTED)
 #define FACEMORPH_IMPLEMENTED
+#define FMI_COMPILING /* until its end: the sections, but not the blocks of kernels between them, stand under it */
 
 /* ============================================================ [FM:platform] =========================================
    Compilers, byte order, and the floating-point rules that make the same bytes everywhere.
@@ -600,6 +612,9 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
 #ifndef FACEMORPH_ASSERT
 #include <assert.h>
 #define FACEMORPH_ASSERT(x) assert(x)
+#endif
+#ifndef FACEMORPH_FILENAME
+#define FACEMORPH_FILENAME "facemorph.h"
 #endif
 #ifndef FACEMORPH_REALLOC
 #include <stdlib.h>
@@ -637,9 +652,6 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
 #if defined(__SSE2__) || defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)
 #include <emmintrin.h>
 #define FMI_X86 1 /* has the control word MXCSR */
-#ifndef FACEMORPH_NO_SIMD
-#define FMI_SSE2 1
-#endif
 #endif
 
 /* Before the first function: no fused multiply-add by accident. Undone at the end of the file. */
@@ -756,6 +768,721 @@ FMI_FN bool fmi_float_ok(void) {
   volatile float a = 1.000244140625f, c = -1.00048828125f, tiny = 1e-38f;
   return fmi_float_probe(a, a, c, tiny);
 }
+
+/* ============================================================ [FM:lanes] ============================================
+   SIMD, written once. A kernel is code over lanes: fmi_vf, fmi_vi and fmi_vm are FMI_LANES floats, 32-bit integers and truth
+   values. It stands in a block of this file, which the file includes again for each level of the processor (scalar, SSE2 or
+   NEON, AVX2, AVX-512), compiled for that level by a pragma, not by a flag. A level is chosen once a call, from tables
+   of functions.
+   Guarantees: every operation gives the same bits at every level. What they would not agree on is not here: estimates, minima
+   (of NaN), conversion of what does not fit. Test: tests/test_lanes.c */
+
+/* The highest level that is compiled: 0 scalar, 1 SSE2 and NEON, 2 AVX2, 3 AVX-512. */
+#if defined(FACEMORPH_NO_SIMD)
+#define FMI_MAX_SIMD 0
+#elif defined(FACEMORPH_MAX_SIMD)
+#define FMI_MAX_SIMD FACEMORPH_MAX_SIMD
+#else
+#define FMI_MAX_SIMD 3
+#endif
+#if FMI_MAX_SIMD >= 1 && defined(FMI_X86)
+#define FMI_SSE2 1
+/* gcc for Windows aligns the stack to 16 bytes and then spills 32-byte registers as if it were 32 (its bug 54412). */
+#if (defined(__x86_64__) || defined(_M_X64)) && !(defined(_WIN32) && defined(__GNUC__) && !defined(__clang__))
+#if FMI_MAX_SIMD >= 2
+#define FMI_AVX2 1
+#endif
+#if FMI_MAX_SIMD >= 3
+#define FMI_AVX512 1
+#endif
+#include <immintrin.h>
+#endif
+#elif FMI_MAX_SIMD >= 1 && (defined(__aarch64__) || defined(_M_ARM64)) && !defined(__AARCH64EB__)
+#define FMI_NEON 1
+#include <arm_neon.h>
+#endif
+
+#if defined(FMI_AVX2) && defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+FMI_FN bool fmi_cpu_has_avx2(void) {
+  int r[4];
+  __cpuid(r, 0);
+  if (r[0] < 7) return false;
+  __cpuid(r, 1);
+  if ((r[2] & (1 << 27 | 1 << 28)) != (1 << 27 | 1 << 28) || (_xgetbv(0) & 6) != 6) return false; /* the system saves them */
+  __cpuidex(r, 7, 0);
+  return (r[1] & 1 << 5) != 0;
+}
+FMI_FN bool fmi_cpu_has_avx512(void) {
+  int r[4], wanted = 1 << 16 | 1 << 17 | 1 << 30 | (int)(1u << 31); /* F, DQ, BW, VL */
+  if (!fmi_cpu_has_avx2() || (_xgetbv(0) & 0xE6) != 0xE6) return false;
+  __cpuidex(r, 7, 0);
+  return (r[1] & wanted) == wanted;
+}
+#elif defined(FMI_AVX2)
+/* Tables that the compiler's run-time library fills before main: no CPUID here, which costs microseconds under a hypervisor. */
+FMI_FN bool fmi_cpu_has_avx2(void) { return __builtin_cpu_supports("avx2") != 0; }
+FMI_FN bool fmi_cpu_has_avx512(void) {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl");
+}
+#endif
+
+FMI_FN bool fmi_has_simd(fm_simd simd) {
+  switch (simd) {
+    case FM_SIMD_SCALAR: return true;
+#if defined(FMI_SSE2)
+    case FM_SIMD_SSE2: return true;
+#endif
+#if defined(FMI_AVX2)
+    case FM_SIMD_AVX2: return fmi_cpu_has_avx2();
+#endif
+#if defined(FMI_AVX512)
+    case FM_SIMD_AVX512: return fmi_cpu_has_avx512();
+#endif
+#if defined(FMI_NEON)
+    case FM_SIMD_NEON: return true;
+#endif
+    default: return false;
+  }
+}
+
+FM_API fm_simd fm_best_simd(void) {
+  static const fm_simd order[] = {FM_SIMD_AVX512, FM_SIMD_AVX2, FM_SIMD_SSE2, FM_SIMD_NEON};
+  for (size_t i = 0; i < FMI_COUNT(order); i++)
+    if (fmi_has_simd(order[i])) return order[i];
+  return FM_SIMD_SCALAR;
+}
+FM_API const char *fm_simd_name(fm_simd simd) {
+  static const char *const names[] = {"best", "scalar", "sse2", "avx2", "avx512", "neon"};
+  return (size_t)simd < FMI_COUNT(names) ? names[simd] : "unknown";
+}
+
+/* A function of a kernel block at a level: a table's initialiser lists them in the order of fm_simd, NULL where a level is not
+   compiled. */
+#if defined(FMI_SSE2)
+#define FMI_IF_SSE2(x) x
+#else
+#define FMI_IF_SSE2(x) NULL
+#endif
+#if defined(FMI_AVX2)
+#define FMI_IF_AVX2(x) x
+#else
+#define FMI_IF_AVX2(x) NULL
+#endif
+#if defined(FMI_AVX512)
+#define FMI_IF_AVX512(x) x
+#else
+#define FMI_IF_AVX512(x) NULL
+#endif
+#if defined(FMI_NEON)
+#define FMI_IF_NEON(x) x
+#else
+#define FMI_IF_NEON(x) NULL
+#endif
+#define FMI_ALL_LEVELS(name) \
+  {NULL, name##_scalar, FMI_IF_SSE2(name##_sse2), FMI_IF_AVX2(name##_avx2), FMI_IF_AVX512(name##_avx512), FMI_IF_NEON(name##_neon)}
+
+/* Inside a block fmi_name means fmi_name_avx2 and so on. */
+#define FMI_JOIN_NAMES(a, b) a##b
+#define FMI_JOIN(a, b) FMI_JOIN_NAMES(a, b)
+#define FMI_AT_LEVEL(name) FMI_JOIN(name, FMI_SUFFIX)
+
+/* The blocks. */
+#define FMI_BLOCK_LANES 1
+#define FMI_BLOCK_RASTER 2
+
+/* The vocabulary. f: floats, i: integers, m: truth values. */
+#define fmi_vf FMI_AT_LEVEL(fmi_vf)
+#define fmi_vi FMI_AT_LEVEL(fmi_vi)
+#define fmi_vm FMI_AT_LEVEL(fmi_vm)
+#define fmi_setf FMI_AT_LEVEL(fmi_setf)         /* (float): the same in every lane */
+#define fmi_seti FMI_AT_LEVEL(fmi_seti)
+#define fmi_iota FMI_AT_LEVEL(fmi_iota)         /* 0, 1, 2, ... */
+#define fmi_loadf FMI_AT_LEVEL(fmi_loadf)       /* FMI_LANES of them, any alignment */
+#define fmi_loadi FMI_AT_LEVEL(fmi_loadi)
+#define fmi_storef FMI_AT_LEVEL(fmi_storef)
+#define fmi_storei FMI_AT_LEVEL(fmi_storei)
+#define fmi_addf FMI_AT_LEVEL(fmi_addf)
+#define fmi_subf FMI_AT_LEVEL(fmi_subf)
+#define fmi_mulf FMI_AT_LEVEL(fmi_mulf)
+#define fmi_divf FMI_AT_LEVEL(fmi_divf)
+#define fmi_rootf FMI_AT_LEVEL(fmi_rootf)
+#define fmi_absf FMI_AT_LEVEL(fmi_absf)
+#define fmi_addi FMI_AT_LEVEL(fmi_addi)         /* modulo 2^32 */
+#define fmi_subi FMI_AT_LEVEL(fmi_subi)
+#define fmi_muli FMI_AT_LEVEL(fmi_muli)
+#define fmi_andi FMI_AT_LEVEL(fmi_andi)
+#define fmi_ori FMI_AT_LEVEL(fmi_ori)
+#define fmi_xori FMI_AT_LEVEL(fmi_xori)
+#define fmi_lefti FMI_AT_LEVEL(fmi_lefti)       /* shifts by a count that all lanes share; righti brings zeros in, downi the sign */
+#define fmi_righti FMI_AT_LEVEL(fmi_righti)
+#define fmi_downi FMI_AT_LEVEL(fmi_downi)
+#define fmi_mini FMI_AT_LEVEL(fmi_mini)
+#define fmi_maxi FMI_AT_LEVEL(fmi_maxi)
+#define fmi_tof FMI_AT_LEVEL(fmi_tof)           /* the nearest float of an integer */
+#define fmi_toi FMI_AT_LEVEL(fmi_toi)           /* towards zero; the float must be within 32 bits */
+#define fmi_asf FMI_AT_LEVEL(fmi_asf)           /* the same bits */
+#define fmi_asi FMI_AT_LEVEL(fmi_asi)
+#define fmi_ltf FMI_AT_LEVEL(fmi_ltf)           /* a < b; false for NaN */
+#define fmi_lef FMI_AT_LEVEL(fmi_lef)
+#define fmi_gti FMI_AT_LEVEL(fmi_gti)
+#define fmi_eqi FMI_AT_LEVEL(fmi_eqi)
+#define fmi_andm FMI_AT_LEVEL(fmi_andm)
+#define fmi_orm FMI_AT_LEVEL(fmi_orm)
+#define fmi_pickf FMI_AT_LEVEL(fmi_pickf)       /* (m, a, b): a where m, else b */
+#define fmi_picki FMI_AT_LEVEL(fmi_picki)
+#define fmi_bitsm FMI_AT_LEVEL(fmi_bitsm)       /* bit l is lane l's */
+#define fmi_signsi FMI_AT_LEVEL(fmi_signsi)     /* bit l is lane l's sign */
+#define fmi_gatheri FMI_AT_LEVEL(fmi_gatheri)   /* base[index] */
+#define fmi_gatherf FMI_AT_LEVEL(fmi_gatherf)
+#define fmi_gatherb FMI_AT_LEVEL(fmi_gatherb)   /* 4 bytes at base[4 * index], the first in the lowest bits */
+#define fmi_gather4 FMI_AT_LEVEL(fmi_gather4)   /* records of 4 (8) words at base[stride * index], transposed */
+#define fmi_gather8 FMI_AT_LEVEL(fmi_gather8)
+#define fmi_store8 FMI_AT_LEVEL(fmi_store8)     /* 8 values of each lane as consecutive records of 8 words */
+#define fmi_max_words FMI_AT_LEVEL(fmi_max_words)
+#define fmi_floorf FMI_AT_LEVEL(fmi_floorf)
+#define fmi_log2_lanes FMI_AT_LEVEL(fmi_log2_lanes)
+#define fmi_exp2_lanes FMI_AT_LEVEL(fmi_exp2_lanes)
+
+/* Compiles a block at every level: #define FMI_BLOCK, #include FACEMORPH_FILENAME, #undef FMI_BLOCK. */
+#define FMI_BLOCK FMI_BLOCK_LANES
+#include FACEMORPH_FILENAME
+#undef FMI_BLOCK
+
+#endif /* FMI_COMPILING */
+
+/* The driver of the blocks. */
+#if defined(FMI_BLOCK) && !defined(FMI_SUFFIX)
+#define FMI_SUFFIX _scalar
+#define FMI_LEVEL 1 /* an fm_simd, as a number that the preprocessor knows */
+#define FMI_LANES 1
+#include FACEMORPH_FILENAME
+#undef FMI_SUFFIX
+#undef FMI_LEVEL
+#undef FMI_LANES
+#if defined(FMI_SSE2)
+#define FMI_SUFFIX _sse2
+#define FMI_LEVEL 2
+#define FMI_LANES 4
+#include FACEMORPH_FILENAME
+#undef FMI_SUFFIX
+#undef FMI_LEVEL
+#undef FMI_LANES
+#endif
+#if defined(FMI_AVX2)
+#define FMI_SUFFIX _avx2
+#define FMI_LEVEL 3
+#define FMI_LANES 8
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC target("avx2")
+#endif
+#include FACEMORPH_FILENAME
+#if defined(__clang__)
+#pragma clang attribute pop
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+#undef FMI_SUFFIX
+#undef FMI_LEVEL
+#undef FMI_LANES
+#endif
+#if defined(FMI_AVX512)
+#define FMI_SUFFIX _avx512
+#define FMI_LEVEL 4
+#define FMI_LANES 16
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC target("avx2,avx512f,avx512bw,avx512dq,avx512vl")
+#endif
+#include FACEMORPH_FILENAME
+#if defined(__clang__)
+#pragma clang attribute pop
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+#undef FMI_SUFFIX
+#undef FMI_LEVEL
+#undef FMI_LANES
+#endif
+#if defined(FMI_NEON)
+#define FMI_SUFFIX _neon
+#define FMI_LEVEL 5
+#define FMI_LANES 4
+#include FACEMORPH_FILENAME
+#undef FMI_SUFFIX
+#undef FMI_LEVEL
+#undef FMI_LANES
+#endif
+#endif
+
+#if defined(FMI_SUFFIX) && FMI_BLOCK == FMI_BLOCK_LANES
+/* ---- block: the vocabulary at each level ---- */
+
+#if FMI_LEVEL == 1
+typedef float fmi_vf;
+typedef int32_t fmi_vi;
+typedef bool fmi_vm;
+FMI_INLINE fmi_vf fmi_setf(float x) { return x; }
+FMI_INLINE fmi_vi fmi_seti(int32_t x) { return x; }
+FMI_INLINE fmi_vi fmi_iota(void) { return 0; }
+FMI_INLINE fmi_vf fmi_loadf(const float *p) { return *p; }
+FMI_INLINE fmi_vi fmi_loadi(const int32_t *p) { return *p; }
+FMI_INLINE void fmi_storef(float *p, fmi_vf a) { *p = a; }
+FMI_INLINE void fmi_storei(int32_t *p, fmi_vi a) { *p = a; }
+FMI_INLINE fmi_vf fmi_addf(fmi_vf a, fmi_vf b) { return a + b; }
+FMI_INLINE fmi_vf fmi_subf(fmi_vf a, fmi_vf b) { return a - b; }
+FMI_INLINE fmi_vf fmi_mulf(fmi_vf a, fmi_vf b) { return a * b; }
+FMI_INLINE fmi_vf fmi_divf(fmi_vf a, fmi_vf b) { return a / b; }
+FMI_INLINE fmi_vf fmi_rootf(fmi_vf a) { return sqrtf(a); }
+FMI_INLINE fmi_vi fmi_addi(fmi_vi a, fmi_vi b) { return (int32_t)((uint32_t)a + (uint32_t)b); }
+FMI_INLINE fmi_vi fmi_subi(fmi_vi a, fmi_vi b) { return (int32_t)((uint32_t)a - (uint32_t)b); }
+FMI_INLINE fmi_vi fmi_muli(fmi_vi a, fmi_vi b) { return (int32_t)((uint32_t)a * (uint32_t)b); }
+FMI_INLINE fmi_vi fmi_andi(fmi_vi a, fmi_vi b) { return a & b; }
+FMI_INLINE fmi_vi fmi_ori(fmi_vi a, fmi_vi b) { return a | b; }
+FMI_INLINE fmi_vi fmi_xori(fmi_vi a, fmi_vi b) { return a ^ b; }
+FMI_INLINE fmi_vi fmi_lefti(fmi_vi a, int n) { return (int32_t)((uint32_t)a << n); }
+FMI_INLINE fmi_vi fmi_righti(fmi_vi a, int n) { return (int32_t)((uint32_t)a >> n); }
+FMI_INLINE fmi_vi fmi_downi(fmi_vi a, int n) { return a < 0 ? ~(~a >> n) : a >> n; }
+FMI_INLINE fmi_vi fmi_mini(fmi_vi a, fmi_vi b) { return a < b ? a : b; }
+FMI_INLINE fmi_vi fmi_maxi(fmi_vi a, fmi_vi b) { return a > b ? a : b; }
+FMI_INLINE fmi_vf fmi_tof(fmi_vi a) { return (float)a; }
+FMI_INLINE fmi_vi fmi_toi(fmi_vf a) { return (int32_t)a; }
+FMI_INLINE fmi_vf fmi_asf(fmi_vi a) { return fmi_bits_float((uint32_t)a); }
+FMI_INLINE fmi_vi fmi_asi(fmi_vf a) { return (int32_t)fmi_float_bits(a); }
+FMI_INLINE fmi_vm fmi_ltf(fmi_vf a, fmi_vf b) { return a < b; }
+FMI_INLINE fmi_vm fmi_lef(fmi_vf a, fmi_vf b) { return a <= b; }
+FMI_INLINE fmi_vm fmi_gti(fmi_vi a, fmi_vi b) { return a > b; }
+FMI_INLINE fmi_vm fmi_eqi(fmi_vi a, fmi_vi b) { return a == b; }
+FMI_INLINE fmi_vm fmi_andm(fmi_vm a, fmi_vm b) { return a && b; }
+FMI_INLINE fmi_vm fmi_orm(fmi_vm a, fmi_vm b) { return a || b; }
+FMI_INLINE fmi_vf fmi_pickf(fmi_vm m, fmi_vf a, fmi_vf b) { return m ? a : b; }
+FMI_INLINE fmi_vi fmi_picki(fmi_vm m, fmi_vi a, fmi_vi b) { return m ? a : b; }
+FMI_INLINE uint32_t fmi_bitsm(fmi_vm m) { return m ? 1 : 0; }
+FMI_INLINE uint32_t fmi_signsi(fmi_vi a) { return (uint32_t)a >> 31; }
+FMI_INLINE fmi_vi fmi_gatheri(const int32_t *base, fmi_vi index) { return base[(uint32_t)index]; }
+FMI_INLINE fmi_vf fmi_gatherf(const float *base, fmi_vi index) { return base[(uint32_t)index]; }
+FMI_INLINE fmi_vi fmi_gatherb(const uint8_t *base, fmi_vi index) { return (int32_t)fmi_le32(base + 4 * (size_t)(uint32_t)index); }
+FMI_INLINE void fmi_gather4(fmi_vi out[4], const int32_t *base, size_t stride, const uint32_t *index) {
+  const int32_t *record = base + stride * index[0];
+  for (int k = 0; k < 4; k++) out[k] = record[k];
+}
+FMI_INLINE void fmi_gather8(fmi_vi out[8], const int32_t *base, size_t stride, const uint32_t *index) {
+  const int32_t *record = base + stride * index[0];
+  for (int k = 0; k < 8; k++) out[k] = record[k];
+}
+FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
+  for (int k = 0; k < 8; k++) to[k] = value[k];
+}
+
+#elif FMI_LEVEL == 2
+typedef __m128 fmi_vf;
+typedef __m128i fmi_vi;
+typedef __m128i fmi_vm;
+FMI_INLINE fmi_vf fmi_setf(float x) { return _mm_set1_ps(x); }
+FMI_INLINE fmi_vi fmi_seti(int32_t x) { return _mm_set1_epi32(x); }
+FMI_INLINE fmi_vi fmi_iota(void) { return _mm_setr_epi32(0, 1, 2, 3); }
+FMI_INLINE fmi_vf fmi_loadf(const float *p) { return _mm_loadu_ps(p); }
+FMI_INLINE fmi_vi fmi_loadi(const int32_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+FMI_INLINE void fmi_storef(float *p, fmi_vf a) { _mm_storeu_ps(p, a); }
+FMI_INLINE void fmi_storei(int32_t *p, fmi_vi a) { _mm_storeu_si128((__m128i *)(void *)p, a); }
+FMI_INLINE fmi_vf fmi_addf(fmi_vf a, fmi_vf b) { return _mm_add_ps(a, b); }
+FMI_INLINE fmi_vf fmi_subf(fmi_vf a, fmi_vf b) { return _mm_sub_ps(a, b); }
+FMI_INLINE fmi_vf fmi_mulf(fmi_vf a, fmi_vf b) { return _mm_mul_ps(a, b); }
+FMI_INLINE fmi_vf fmi_divf(fmi_vf a, fmi_vf b) { return _mm_div_ps(a, b); }
+FMI_INLINE fmi_vf fmi_rootf(fmi_vf a) { return _mm_sqrt_ps(a); }
+FMI_INLINE fmi_vi fmi_addi(fmi_vi a, fmi_vi b) { return _mm_add_epi32(a, b); }
+FMI_INLINE fmi_vi fmi_subi(fmi_vi a, fmi_vi b) { return _mm_sub_epi32(a, b); }
+FMI_INLINE fmi_vi fmi_muli(fmi_vi a, fmi_vi b) { /* SSE2 multiplies the even lanes only */
+  __m128i even = _mm_mul_epu32(a, b), odd = _mm_mul_epu32(_mm_srli_epi64(a, 32), _mm_srli_epi64(b, 32));
+  return _mm_unpacklo_epi32(_mm_shuffle_epi32(even, _MM_SHUFFLE(0, 0, 2, 0)), _mm_shuffle_epi32(odd, _MM_SHUFFLE(0, 0, 2, 0)));
+}
+FMI_INLINE fmi_vi fmi_andi(fmi_vi a, fmi_vi b) { return _mm_and_si128(a, b); }
+FMI_INLINE fmi_vi fmi_ori(fmi_vi a, fmi_vi b) { return _mm_or_si128(a, b); }
+FMI_INLINE fmi_vi fmi_xori(fmi_vi a, fmi_vi b) { return _mm_xor_si128(a, b); }
+FMI_INLINE fmi_vi fmi_lefti(fmi_vi a, int n) { return _mm_slli_epi32(a, n); }
+FMI_INLINE fmi_vi fmi_righti(fmi_vi a, int n) { return _mm_srli_epi32(a, n); }
+FMI_INLINE fmi_vi fmi_downi(fmi_vi a, int n) { return _mm_srai_epi32(a, n); }
+FMI_INLINE fmi_vf fmi_tof(fmi_vi a) { return _mm_cvtepi32_ps(a); }
+FMI_INLINE fmi_vi fmi_toi(fmi_vf a) { return _mm_cvttps_epi32(a); }
+FMI_INLINE fmi_vf fmi_asf(fmi_vi a) { return _mm_castsi128_ps(a); }
+FMI_INLINE fmi_vi fmi_asi(fmi_vf a) { return _mm_castps_si128(a); }
+FMI_INLINE fmi_vm fmi_ltf(fmi_vf a, fmi_vf b) { return _mm_castps_si128(_mm_cmplt_ps(a, b)); }
+FMI_INLINE fmi_vm fmi_lef(fmi_vf a, fmi_vf b) { return _mm_castps_si128(_mm_cmple_ps(a, b)); }
+FMI_INLINE fmi_vm fmi_gti(fmi_vi a, fmi_vi b) { return _mm_cmpgt_epi32(a, b); }
+FMI_INLINE fmi_vm fmi_eqi(fmi_vi a, fmi_vi b) { return _mm_cmpeq_epi32(a, b); }
+FMI_INLINE fmi_vm fmi_andm(fmi_vm a, fmi_vm b) { return _mm_and_si128(a, b); }
+FMI_INLINE fmi_vm fmi_orm(fmi_vm a, fmi_vm b) { return _mm_or_si128(a, b); }
+FMI_INLINE fmi_vi fmi_picki(fmi_vm m, fmi_vi a, fmi_vi b) { return _mm_or_si128(_mm_and_si128(m, a), _mm_andnot_si128(m, b)); }
+FMI_INLINE fmi_vf fmi_pickf(fmi_vm m, fmi_vf a, fmi_vf b) {
+  __m128 mask = _mm_castsi128_ps(m);
+  return _mm_or_ps(_mm_and_ps(mask, a), _mm_andnot_ps(mask, b));
+}
+FMI_INLINE fmi_vi fmi_mini(fmi_vi a, fmi_vi b) {
+  fmi_vm more = _mm_cmpgt_epi32(a, b);
+  return fmi_picki(more, b, a);
+}
+FMI_INLINE fmi_vi fmi_maxi(fmi_vi a, fmi_vi b) {
+  fmi_vm more = _mm_cmpgt_epi32(a, b);
+  return fmi_picki(more, a, b);
+}
+FMI_INLINE uint32_t fmi_bitsm(fmi_vm m) { return (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(m)); }
+FMI_INLINE uint32_t fmi_signsi(fmi_vi a) { return (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(a)); }
+FMI_INLINE fmi_vi fmi_gatheri(const int32_t *base, fmi_vi index) {
+  uint32_t i[4];
+  _mm_storeu_si128((__m128i *)(void *)i, index);
+  return _mm_setr_epi32(base[i[0]], base[i[1]], base[i[2]], base[i[3]]);
+}
+FMI_INLINE fmi_vf fmi_gatherf(const float *base, fmi_vi index) {
+  uint32_t i[4];
+  _mm_storeu_si128((__m128i *)(void *)i, index);
+  return _mm_setr_ps(base[i[0]], base[i[1]], base[i[2]], base[i[3]]);
+}
+FMI_INLINE fmi_vi fmi_gatherb(const uint8_t *base, fmi_vi index) {
+  uint32_t i[4];
+  _mm_storeu_si128((__m128i *)(void *)i, index);
+  return _mm_setr_epi32((int32_t)fmi_le32(base + 4 * (size_t)i[0]), (int32_t)fmi_le32(base + 4 * (size_t)i[1]),
+                        (int32_t)fmi_le32(base + 4 * (size_t)i[2]), (int32_t)fmi_le32(base + 4 * (size_t)i[3]));
+}
+FMI_INLINE void fmi_gather4(fmi_vi out[4], const int32_t *base, size_t stride, const uint32_t *index) {
+  __m128i r0 = fmi_loadi(base + stride * index[0]), r1 = fmi_loadi(base + stride * index[1]),
+          r2 = fmi_loadi(base + stride * index[2]), r3 = fmi_loadi(base + stride * index[3]);
+  __m128i a = _mm_unpacklo_epi32(r0, r1), b = _mm_unpacklo_epi32(r2, r3), c = _mm_unpackhi_epi32(r0, r1),
+          d = _mm_unpackhi_epi32(r2, r3);
+  out[0] = _mm_unpacklo_epi64(a, b);
+  out[1] = _mm_unpackhi_epi64(a, b);
+  out[2] = _mm_unpacklo_epi64(c, d);
+  out[3] = _mm_unpackhi_epi64(c, d);
+}
+FMI_INLINE void fmi_gather8(fmi_vi out[8], const int32_t *base, size_t stride, const uint32_t *index) {
+  fmi_gather4(out, base, stride, index);
+  fmi_gather4(out + 4, base + 4, stride, index);
+}
+FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
+  for (int half = 0; half < 8; half += 4) {
+    __m128i a = _mm_unpacklo_epi32(value[half], value[half + 1]), b = _mm_unpacklo_epi32(value[half + 2], value[half + 3]),
+            c = _mm_unpackhi_epi32(value[half], value[half + 1]), d = _mm_unpackhi_epi32(value[half + 2], value[half + 3]);
+    fmi_storei(to + half, _mm_unpacklo_epi64(a, b));
+    fmi_storei(to + half + 8, _mm_unpackhi_epi64(a, b));
+    fmi_storei(to + half + 16, _mm_unpacklo_epi64(c, d));
+    fmi_storei(to + half + 24, _mm_unpackhi_epi64(c, d));
+  }
+}
+
+#elif FMI_LEVEL == 3
+typedef __m256 fmi_vf;
+typedef __m256i fmi_vi;
+typedef __m256i fmi_vm;
+FMI_INLINE fmi_vf fmi_setf(float x) { return _mm256_set1_ps(x); }
+FMI_INLINE fmi_vi fmi_seti(int32_t x) { return _mm256_set1_epi32(x); }
+FMI_INLINE fmi_vi fmi_iota(void) { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
+FMI_INLINE fmi_vf fmi_loadf(const float *p) { return _mm256_loadu_ps(p); }
+FMI_INLINE fmi_vi fmi_loadi(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+FMI_INLINE void fmi_storef(float *p, fmi_vf a) { _mm256_storeu_ps(p, a); }
+FMI_INLINE void fmi_storei(int32_t *p, fmi_vi a) { _mm256_storeu_si256((__m256i *)(void *)p, a); }
+FMI_INLINE fmi_vf fmi_addf(fmi_vf a, fmi_vf b) { return _mm256_add_ps(a, b); }
+FMI_INLINE fmi_vf fmi_subf(fmi_vf a, fmi_vf b) { return _mm256_sub_ps(a, b); }
+FMI_INLINE fmi_vf fmi_mulf(fmi_vf a, fmi_vf b) { return _mm256_mul_ps(a, b); }
+FMI_INLINE fmi_vf fmi_divf(fmi_vf a, fmi_vf b) { return _mm256_div_ps(a, b); }
+FMI_INLINE fmi_vf fmi_rootf(fmi_vf a) { return _mm256_sqrt_ps(a); }
+FMI_INLINE fmi_vi fmi_addi(fmi_vi a, fmi_vi b) { return _mm256_add_epi32(a, b); }
+FMI_INLINE fmi_vi fmi_subi(fmi_vi a, fmi_vi b) { return _mm256_sub_epi32(a, b); }
+FMI_INLINE fmi_vi fmi_muli(fmi_vi a, fmi_vi b) { return _mm256_mullo_epi32(a, b); }
+FMI_INLINE fmi_vi fmi_andi(fmi_vi a, fmi_vi b) { return _mm256_and_si256(a, b); }
+FMI_INLINE fmi_vi fmi_ori(fmi_vi a, fmi_vi b) { return _mm256_or_si256(a, b); }
+FMI_INLINE fmi_vi fmi_xori(fmi_vi a, fmi_vi b) { return _mm256_xor_si256(a, b); }
+FMI_INLINE fmi_vi fmi_lefti(fmi_vi a, int n) { return _mm256_slli_epi32(a, n); }
+FMI_INLINE fmi_vi fmi_righti(fmi_vi a, int n) { return _mm256_srli_epi32(a, n); }
+FMI_INLINE fmi_vi fmi_downi(fmi_vi a, int n) { return _mm256_srai_epi32(a, n); }
+FMI_INLINE fmi_vi fmi_mini(fmi_vi a, fmi_vi b) { return _mm256_min_epi32(a, b); }
+FMI_INLINE fmi_vi fmi_maxi(fmi_vi a, fmi_vi b) { return _mm256_max_epi32(a, b); }
+FMI_INLINE fmi_vf fmi_tof(fmi_vi a) { return _mm256_cvtepi32_ps(a); }
+FMI_INLINE fmi_vi fmi_toi(fmi_vf a) { return _mm256_cvttps_epi32(a); }
+FMI_INLINE fmi_vf fmi_asf(fmi_vi a) { return _mm256_castsi256_ps(a); }
+FMI_INLINE fmi_vi fmi_asi(fmi_vf a) { return _mm256_castps_si256(a); }
+FMI_INLINE fmi_vm fmi_ltf(fmi_vf a, fmi_vf b) { return _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
+FMI_INLINE fmi_vm fmi_lef(fmi_vf a, fmi_vf b) { return _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_LE_OQ)); }
+FMI_INLINE fmi_vm fmi_gti(fmi_vi a, fmi_vi b) { return _mm256_cmpgt_epi32(a, b); }
+FMI_INLINE fmi_vm fmi_eqi(fmi_vi a, fmi_vi b) { return _mm256_cmpeq_epi32(a, b); }
+FMI_INLINE fmi_vm fmi_andm(fmi_vm a, fmi_vm b) { return _mm256_and_si256(a, b); }
+FMI_INLINE fmi_vm fmi_orm(fmi_vm a, fmi_vm b) { return _mm256_or_si256(a, b); }
+FMI_INLINE fmi_vi fmi_picki(fmi_vm m, fmi_vi a, fmi_vi b) { return _mm256_blendv_epi8(b, a, m); }
+FMI_INLINE fmi_vf fmi_pickf(fmi_vm m, fmi_vf a, fmi_vf b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m)); }
+FMI_INLINE uint32_t fmi_bitsm(fmi_vm m) { return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(m)); }
+FMI_INLINE uint32_t fmi_signsi(fmi_vi a) { return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(a)); }
+FMI_INLINE fmi_vi fmi_gatheri(const int32_t *base, fmi_vi index) { return _mm256_i32gather_epi32(base, index, 4); }
+FMI_INLINE fmi_vf fmi_gatherf(const float *base, fmi_vi index) { return _mm256_i32gather_ps(base, index, 4); }
+FMI_INLINE fmi_vi fmi_gatherb(const uint8_t *base, fmi_vi index) {
+  return _mm256_i32gather_epi32((const int *)(const void *)base, index, 4);
+}
+FMI_INLINE __m256i fmi_pair_avx2(const int32_t *low, const int32_t *high) {
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)low)),
+                                 _mm_loadu_si128((const __m128i *)(const void *)high), 1);
+}
+/* Transposes 4 x 4 words in both halves of four registers. */
+FMI_INLINE void fmi_transpose_avx2(__m256i out[4], __m256i r0, __m256i r1, __m256i r2, __m256i r3) {
+  __m256i a = _mm256_unpacklo_epi32(r0, r1), b = _mm256_unpacklo_epi32(r2, r3), c = _mm256_unpackhi_epi32(r0, r1),
+          d = _mm256_unpackhi_epi32(r2, r3);
+  out[0] = _mm256_unpacklo_epi64(a, b);
+  out[1] = _mm256_unpackhi_epi64(a, b);
+  out[2] = _mm256_unpacklo_epi64(c, d);
+  out[3] = _mm256_unpackhi_epi64(c, d);
+}
+FMI_INLINE void fmi_gather4(fmi_vi out[4], const int32_t *base, size_t stride, const uint32_t *index) {
+  const int32_t *r[8];
+  for (int l = 0; l < 8; l++) r[l] = base + stride * index[l];
+  fmi_transpose_avx2(out, fmi_pair_avx2(r[0], r[4]), fmi_pair_avx2(r[1], r[5]), fmi_pair_avx2(r[2], r[6]),
+                     fmi_pair_avx2(r[3], r[7]));
+}
+FMI_INLINE void fmi_gather8(fmi_vi out[8], const int32_t *base, size_t stride, const uint32_t *index) {
+  fmi_gather4(out, base, stride, index);
+  fmi_gather4(out + 4, base + 4, stride, index);
+}
+FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
+  __m256i low[4], high[4];
+  fmi_transpose_avx2(low, value[0], value[1], value[2], value[3]);
+  fmi_transpose_avx2(high, value[4], value[5], value[6], value[7]);
+  for (int k = 0; k < 4; k++) {
+    fmi_storei(to + 8 * k, _mm256_permute2x128_si256(low[k], high[k], 0x20));
+    fmi_storei(to + 8 * k + 32, _mm256_permute2x128_si256(low[k], high[k], 0x31));
+  }
+}
+
+#elif FMI_LEVEL == 4
+typedef __m512 fmi_vf;
+typedef __m512i fmi_vi;
+typedef __mmask16 fmi_vm;
+FMI_INLINE fmi_vf fmi_setf(float x) { return _mm512_set1_ps(x); }
+FMI_INLINE fmi_vi fmi_seti(int32_t x) { return _mm512_set1_epi32(x); }
+FMI_INLINE fmi_vi fmi_iota(void) { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+FMI_INLINE fmi_vf fmi_loadf(const float *p) { return _mm512_loadu_ps(p); }
+FMI_INLINE fmi_vi fmi_loadi(const int32_t *p) { return _mm512_loadu_si512((const void *)p); }
+FMI_INLINE void fmi_storef(float *p, fmi_vf a) { _mm512_storeu_ps(p, a); }
+FMI_INLINE void fmi_storei(int32_t *p, fmi_vi a) { _mm512_storeu_si512((void *)p, a); }
+FMI_INLINE fmi_vf fmi_addf(fmi_vf a, fmi_vf b) { return _mm512_add_ps(a, b); }
+FMI_INLINE fmi_vf fmi_subf(fmi_vf a, fmi_vf b) { return _mm512_sub_ps(a, b); }
+FMI_INLINE fmi_vf fmi_mulf(fmi_vf a, fmi_vf b) { return _mm512_mul_ps(a, b); }
+FMI_INLINE fmi_vf fmi_divf(fmi_vf a, fmi_vf b) { return _mm512_div_ps(a, b); }
+FMI_INLINE fmi_vf fmi_rootf(fmi_vf a) { return _mm512_sqrt_ps(a); }
+FMI_INLINE fmi_vi fmi_addi(fmi_vi a, fmi_vi b) { return _mm512_add_epi32(a, b); }
+FMI_INLINE fmi_vi fmi_subi(fmi_vi a, fmi_vi b) { return _mm512_sub_epi32(a, b); }
+FMI_INLINE fmi_vi fmi_muli(fmi_vi a, fmi_vi b) { return _mm512_mullo_epi32(a, b); }
+FMI_INLINE fmi_vi fmi_andi(fmi_vi a, fmi_vi b) { return _mm512_and_si512(a, b); }
+FMI_INLINE fmi_vi fmi_ori(fmi_vi a, fmi_vi b) { return _mm512_or_si512(a, b); }
+FMI_INLINE fmi_vi fmi_xori(fmi_vi a, fmi_vi b) { return _mm512_xor_si512(a, b); }
+FMI_INLINE fmi_vi fmi_lefti(fmi_vi a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
+FMI_INLINE fmi_vi fmi_righti(fmi_vi a, int n) { return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n)); }
+FMI_INLINE fmi_vi fmi_downi(fmi_vi a, int n) { return _mm512_sra_epi32(a, _mm_cvtsi32_si128(n)); }
+FMI_INLINE fmi_vi fmi_mini(fmi_vi a, fmi_vi b) { return _mm512_min_epi32(a, b); }
+FMI_INLINE fmi_vi fmi_maxi(fmi_vi a, fmi_vi b) { return _mm512_max_epi32(a, b); }
+FMI_INLINE fmi_vf fmi_tof(fmi_vi a) { return _mm512_cvtepi32_ps(a); }
+FMI_INLINE fmi_vi fmi_toi(fmi_vf a) { return _mm512_cvttps_epi32(a); }
+FMI_INLINE fmi_vf fmi_asf(fmi_vi a) { return _mm512_castsi512_ps(a); }
+FMI_INLINE fmi_vi fmi_asi(fmi_vf a) { return _mm512_castps_si512(a); }
+FMI_INLINE fmi_vm fmi_ltf(fmi_vf a, fmi_vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+FMI_INLINE fmi_vm fmi_lef(fmi_vf a, fmi_vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+FMI_INLINE fmi_vm fmi_gti(fmi_vi a, fmi_vi b) { return _mm512_cmpgt_epi32_mask(a, b); }
+FMI_INLINE fmi_vm fmi_eqi(fmi_vi a, fmi_vi b) { return _mm512_cmpeq_epi32_mask(a, b); }
+FMI_INLINE fmi_vm fmi_andm(fmi_vm a, fmi_vm b) { return (fmi_vm)(a & b); }
+FMI_INLINE fmi_vm fmi_orm(fmi_vm a, fmi_vm b) { return (fmi_vm)(a | b); }
+FMI_INLINE fmi_vi fmi_picki(fmi_vm m, fmi_vi a, fmi_vi b) { return _mm512_mask_mov_epi32(b, m, a); }
+FMI_INLINE fmi_vf fmi_pickf(fmi_vm m, fmi_vf a, fmi_vf b) { return _mm512_mask_mov_ps(b, m, a); }
+FMI_INLINE uint32_t fmi_bitsm(fmi_vm m) { return m; }
+FMI_INLINE uint32_t fmi_signsi(fmi_vi a) { return _mm512_movepi32_mask(a); }
+FMI_INLINE fmi_vi fmi_gatheri(const int32_t *base, fmi_vi index) { return _mm512_i32gather_epi32(index, base, 4); }
+FMI_INLINE fmi_vf fmi_gatherf(const float *base, fmi_vi index) { return _mm512_i32gather_ps(index, base, 4); }
+FMI_INLINE fmi_vi fmi_gatherb(const uint8_t *base, fmi_vi index) { return _mm512_i32gather_epi32(index, base, 4); }
+FMI_INLINE void fmi_gather4(fmi_vi out[4], const int32_t *base, size_t stride, const uint32_t *index) {
+  __m512i r[4];
+  for (int k = 0; k < 4; k++)
+    r[k] = _mm512_inserti64x4(
+        _mm512_castsi256_si512(fmi_pair_avx2(base + stride * index[k], base + stride * index[k + 4])),
+        fmi_pair_avx2(base + stride * index[k + 8], base + stride * index[k + 12]), 1);
+  __m512i a = _mm512_unpacklo_epi32(r[0], r[1]), b = _mm512_unpacklo_epi32(r[2], r[3]), c = _mm512_unpackhi_epi32(r[0], r[1]),
+          d = _mm512_unpackhi_epi32(r[2], r[3]);
+  out[0] = _mm512_unpacklo_epi64(a, b);
+  out[1] = _mm512_unpackhi_epi64(a, b);
+  out[2] = _mm512_unpacklo_epi64(c, d);
+  out[3] = _mm512_unpackhi_epi64(c, d);
+}
+FMI_INLINE void fmi_gather8(fmi_vi out[8], const int32_t *base, size_t stride, const uint32_t *index) {
+  fmi_gather4(out, base, stride, index);
+  fmi_gather4(out + 4, base + 4, stride, index);
+}
+FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
+  __m256i half[8];
+  for (int k = 0; k < 8; k++) half[k] = _mm512_castsi512_si256(value[k]);
+  fmi_store8_avx2(to, half);
+  for (int k = 0; k < 8; k++) half[k] = _mm512_extracti64x4_epi64(value[k], 1);
+  fmi_store8_avx2(to + 64, half);
+}
+
+#elif FMI_LEVEL == 5
+typedef float32x4_t fmi_vf;
+typedef int32x4_t fmi_vi;
+typedef uint32x4_t fmi_vm;
+FMI_INLINE fmi_vf fmi_setf(float x) { return vdupq_n_f32(x); }
+FMI_INLINE fmi_vi fmi_seti(int32_t x) { return vdupq_n_s32(x); }
+FMI_INLINE fmi_vi fmi_loadi(const int32_t *p) { return vld1q_s32(p); }
+FMI_INLINE fmi_vf fmi_loadf(const float *p) { return vld1q_f32(p); }
+FMI_INLINE fmi_vi fmi_iota(void) {
+  static const int32_t numbers[4] = {0, 1, 2, 3};
+  return vld1q_s32(numbers);
+}
+FMI_INLINE void fmi_storef(float *p, fmi_vf a) { vst1q_f32(p, a); }
+FMI_INLINE void fmi_storei(int32_t *p, fmi_vi a) { vst1q_s32(p, a); }
+FMI_INLINE fmi_vf fmi_addf(fmi_vf a, fmi_vf b) { return vaddq_f32(a, b); }
+FMI_INLINE fmi_vf fmi_subf(fmi_vf a, fmi_vf b) { return vsubq_f32(a, b); }
+FMI_INLINE fmi_vf fmi_mulf(fmi_vf a, fmi_vf b) { return vmulq_f32(a, b); }
+FMI_INLINE fmi_vf fmi_divf(fmi_vf a, fmi_vf b) { return vdivq_f32(a, b); }
+FMI_INLINE fmi_vf fmi_rootf(fmi_vf a) { return vsqrtq_f32(a); }
+FMI_INLINE fmi_vi fmi_addi(fmi_vi a, fmi_vi b) { return vaddq_s32(a, b); }
+FMI_INLINE fmi_vi fmi_subi(fmi_vi a, fmi_vi b) { return vsubq_s32(a, b); }
+FMI_INLINE fmi_vi fmi_muli(fmi_vi a, fmi_vi b) { return vmulq_s32(a, b); }
+FMI_INLINE fmi_vi fmi_andi(fmi_vi a, fmi_vi b) { return vandq_s32(a, b); }
+FMI_INLINE fmi_vi fmi_ori(fmi_vi a, fmi_vi b) { return vorrq_s32(a, b); }
+FMI_INLINE fmi_vi fmi_xori(fmi_vi a, fmi_vi b) { return veorq_s32(a, b); }
+FMI_INLINE fmi_vi fmi_lefti(fmi_vi a, int n) { return vshlq_s32(a, vdupq_n_s32(n)); }
+FMI_INLINE fmi_vi fmi_righti(fmi_vi a, int n) {
+  return vreinterpretq_s32_u32(vshlq_u32(vreinterpretq_u32_s32(a), vdupq_n_s32(-n)));
+}
+FMI_INLINE fmi_vi fmi_downi(fmi_vi a, int n) { return vshlq_s32(a, vdupq_n_s32(-n)); }
+FMI_INLINE fmi_vi fmi_mini(fmi_vi a, fmi_vi b) { return vminq_s32(a, b); }
+FMI_INLINE fmi_vi fmi_maxi(fmi_vi a, fmi_vi b) { return vmaxq_s32(a, b); }
+FMI_INLINE fmi_vf fmi_tof(fmi_vi a) { return vcvtq_f32_s32(a); }
+FMI_INLINE fmi_vi fmi_toi(fmi_vf a) { return vcvtq_s32_f32(a); }
+FMI_INLINE fmi_vf fmi_asf(fmi_vi a) { return vreinterpretq_f32_s32(a); }
+FMI_INLINE fmi_vi fmi_asi(fmi_vf a) { return vreinterpretq_s32_f32(a); }
+FMI_INLINE fmi_vm fmi_ltf(fmi_vf a, fmi_vf b) { return vcltq_f32(a, b); }
+FMI_INLINE fmi_vm fmi_lef(fmi_vf a, fmi_vf b) { return vcleq_f32(a, b); }
+FMI_INLINE fmi_vm fmi_gti(fmi_vi a, fmi_vi b) { return vcgtq_s32(a, b); }
+FMI_INLINE fmi_vm fmi_eqi(fmi_vi a, fmi_vi b) { return vceqq_s32(a, b); }
+FMI_INLINE fmi_vm fmi_andm(fmi_vm a, fmi_vm b) { return vandq_u32(a, b); }
+FMI_INLINE fmi_vm fmi_orm(fmi_vm a, fmi_vm b) { return vorrq_u32(a, b); }
+FMI_INLINE fmi_vi fmi_picki(fmi_vm m, fmi_vi a, fmi_vi b) { return vbslq_s32(m, a, b); }
+FMI_INLINE fmi_vf fmi_pickf(fmi_vm m, fmi_vf a, fmi_vf b) { return vbslq_f32(m, a, b); }
+FMI_INLINE uint32_t fmi_bitsm(fmi_vm m) {
+  static const uint32_t bit[4] = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(m, vld1q_u32(bit)));
+}
+FMI_INLINE uint32_t fmi_signsi(fmi_vi a) { return fmi_bitsm(vreinterpretq_u32_s32(vshrq_n_s32(a, 31))); }
+FMI_INLINE fmi_vi fmi_gatheri(const int32_t *base, fmi_vi index) {
+  int32_t value[4];
+  uint32_t i[4];
+  vst1q_u32(i, vreinterpretq_u32_s32(index));
+  for (int l = 0; l < 4; l++) value[l] = base[i[l]];
+  return vld1q_s32(value);
+}
+FMI_INLINE fmi_vf fmi_gatherf(const float *base, fmi_vi index) {
+  float value[4];
+  uint32_t i[4];
+  vst1q_u32(i, vreinterpretq_u32_s32(index));
+  for (int l = 0; l < 4; l++) value[l] = base[i[l]];
+  return vld1q_f32(value);
+}
+FMI_INLINE fmi_vi fmi_gatherb(const uint8_t *base, fmi_vi index) {
+  int32_t value[4];
+  uint32_t i[4];
+  vst1q_u32(i, vreinterpretq_u32_s32(index));
+  for (int l = 0; l < 4; l++) value[l] = (int32_t)fmi_le32(base + 4 * (size_t)i[l]);
+  return vld1q_s32(value);
+}
+/* Transposes 4 x 4 words. */
+FMI_INLINE void fmi_transpose_neon(int32x4_t out[4], int32x4_t r0, int32x4_t r1, int32x4_t r2, int32x4_t r3) {
+  int32x4_t a = vzip1q_s32(r0, r2), b = vzip2q_s32(r0, r2), c = vzip1q_s32(r1, r3), d = vzip2q_s32(r1, r3);
+  out[0] = vzip1q_s32(a, c);
+  out[1] = vzip2q_s32(a, c);
+  out[2] = vzip1q_s32(b, d);
+  out[3] = vzip2q_s32(b, d);
+}
+FMI_INLINE void fmi_gather4(fmi_vi out[4], const int32_t *base, size_t stride, const uint32_t *index) {
+  fmi_transpose_neon(out, vld1q_s32(base + stride * index[0]), vld1q_s32(base + stride * index[1]),
+                     vld1q_s32(base + stride * index[2]), vld1q_s32(base + stride * index[3]));
+}
+FMI_INLINE void fmi_gather8(fmi_vi out[8], const int32_t *base, size_t stride, const uint32_t *index) {
+  fmi_gather4(out, base, stride, index);
+  fmi_gather4(out + 4, base + 4, stride, index);
+}
+FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
+  for (int half = 0; half < 8; half += 4) {
+    int32x4_t row[4];
+    fmi_transpose_neon(row, value[half], value[half + 1], value[half + 2], value[half + 3]);
+    for (int k = 0; k < 4; k++) vst1q_s32(to + half + 8 * k, row[k]);
+  }
+}
+#endif
+
+FMI_INLINE fmi_vf fmi_absf(fmi_vf a) { return fmi_asf(fmi_andi(fmi_asi(a), fmi_seti(0x7FFFFFFF))); }
+
+/* words[l] = the larger of itself and (key, low), where m. */
+FMI_INLINE void fmi_max_words(uint64_t *words, fmi_vi key, fmi_vi low, fmi_vm m) {
+#if FMI_LEVEL == 4
+  __m512i a = _mm512_unpacklo_epi32(low, key), b = _mm512_unpackhi_epi32(low, key);
+  __m512i first = _mm512_permutex2var_epi64(a, _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), b),
+          second = _mm512_permutex2var_epi64(a, _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15), b);
+  __mmask8 m0 = (__mmask8)m, m1 = (__mmask8)(m >> 8);
+  _mm512_mask_storeu_epi64(words, m0, _mm512_max_epu64(first, _mm512_maskz_loadu_epi64(m0, words)));
+  _mm512_mask_storeu_epi64(words + 8, m1, _mm512_max_epu64(second, _mm512_maskz_loadu_epi64(m1, words + 8)));
+#elif FMI_LEVEL == 3
+  const __m256i flip = _mm256_set1_epi64x(INT64_MIN); /* there is only a signed comparison */
+  __m256i a = _mm256_unpacklo_epi32(low, key), b = _mm256_unpackhi_epi32(low, key);
+  __m256i ma = _mm256_unpacklo_epi32(m, m), mb = _mm256_unpackhi_epi32(m, m);
+  for (int half = 0; half < 2; half++) {
+    __m256i mine = half ? _mm256_permute2x128_si256(a, b, 0x31) : _mm256_permute2x128_si256(a, b, 0x20),
+            mask = half ? _mm256_permute2x128_si256(ma, mb, 0x31) : _mm256_permute2x128_si256(ma, mb, 0x20);
+    long long *to = (long long *)(void *)(words + 4 * half);
+    __m256i old = _mm256_maskload_epi64(to, mask),
+            more = _mm256_cmpgt_epi64(_mm256_xor_si256(mine, flip), _mm256_xor_si256(old, flip));
+    _mm256_maskstore_epi64(to, _mm256_and_si256(mask, more), mine);
+  }
+#else
+  int32_t keys[FMI_LANES], lows[FMI_LANES];
+  fmi_storei(keys, key);
+  fmi_storei(lows, low);
+  uint32_t bits = fmi_bitsm(m);
+  for (int l = 0; l < FMI_LANES; l++) {
+    uint64_t word = (uint64_t)(uint32_t)keys[l] << 32 | (uint32_t)lows[l];
+    if (bits >> l & 1 && word > words[l]) words[l] = word;
+  }
+#endif
+}
+
+/* floor of what is within 32 bits. -0 gives +0. */
+FMI_INLINE fmi_vf fmi_floorf(fmi_vf a) {
+  fmi_vf whole = fmi_tof(fmi_toi(a));
+  return fmi_subf(whole, fmi_pickf(fmi_ltf(a, whole), fmi_setf(1.0f), fmi_setf(0.0f)));
+}
+
+/* log2 of a positive, normal x within 2e-7, by (2 / ln 2) atanh((m - 1) / (m + 1)) for m near 1; 2^x for |x| < 126 within 2e-7 of
+   its value. */
+FMI_INLINE fmi_vf fmi_log2_lanes(fmi_vf x) {
+  fmi_vi bits = fmi_asi(x), exponent = fmi_downi(fmi_subi(bits, fmi_seti(0x3F3504F3)), 23); /* mantissa in [sqrt(1/2), sqrt(2)) */
+  fmi_vf m = fmi_asf(fmi_subi(bits, fmi_lefti(exponent, 23))), one = fmi_setf(1.0f);
+  fmi_vf z = fmi_divf(fmi_subf(m, one), fmi_addf(m, one)), z2 = fmi_mulf(z, z);
+  fmi_vf sum = fmi_addf(fmi_setf(0.4121985831f), fmi_mulf(z2, fmi_setf(0.3205988980f)));
+  sum = fmi_addf(fmi_setf(0.5770780164f), fmi_mulf(z2, sum));
+  sum = fmi_addf(fmi_setf(0.9617966939f), fmi_mulf(z2, sum));
+  sum = fmi_addf(fmi_setf(2.8853900818f), fmi_mulf(z2, sum));
+  return fmi_addf(fmi_tof(exponent), fmi_mulf(z, sum));
+}
+FMI_INLINE fmi_vf fmi_exp2_lanes(fmi_vf x) {
+  fmi_vf whole = fmi_floorf(fmi_addf(x, fmi_setf(0.5f))), r = fmi_subf(x, whole);
+  fmi_vf sum = fmi_addf(fmi_setf(0.0013333558f), fmi_mulf(r, fmi_setf(0.0001540353f)));
+  sum = fmi_addf(fmi_setf(0.0096181291f), fmi_mulf(r, sum));
+  sum = fmi_addf(fmi_setf(0.0555041087f), fmi_mulf(r, sum));
+  sum = fmi_addf(fmi_setf(0.2402265070f), fmi_mulf(r, sum));
+  sum = fmi_addf(fmi_setf(0.6931471806f), fmi_mulf(r, sum));
+  sum = fmi_addf(fmi_setf(1.0f), fmi_mulf(r, sum));
+  return fmi_mulf(sum, fmi_asf(fmi_lefti(fmi_addi(fmi_toi(whole), fmi_seti(127)), 23)));
+}
+#endif
+
+#if defined(FMI_COMPILING) && !defined(FMI_BLOCK)
 
 /* ============================================================ [FM:errors] ===========================================
    Failure is reported in one place, fm_set_error, and carried by fmi_env, which also knows the allocator and the limits of the
@@ -883,6 +1610,7 @@ typedef struct fmi_env {
   fm_limits limits;
   fm_error *error;           /* never NULL */
   const char *file;          /* the name that messages carry; NULL: none */
+  fm_simd simd;              /* never FM_SIMD_BEST */
   size_t used, peak, blocks;
   fmi_pool temp, keep;
   char **warnings;           /* in keep */
@@ -1049,6 +1777,12 @@ FMI_FN void fmi_begin(fmi_env *env, const fm_common *common, fm_error *error, co
   if (!env->limits.vertices) env->limits.vertices = (size_t)1 << 24;
   if (!env->limits.image_side) env->limits.image_side = 16384;
   if (!env->limits.node_depth) env->limits.node_depth = 64;
+  env->simd = env->common->simd != FM_SIMD_BEST ? env->common->simd : fm_best_simd();
+  if (!fmi_has_simd(env->simd)) {
+    fmi_fail(env, FM_ERROR_ARGUMENT, "this build or this processor does not have the instruction set %s; \"best\" takes what there is",
+             fm_simd_name(env->simd));
+    env->simd = FM_SIMD_SCALAR;
+  }
   env->float_state = fmi_enter_float();
 }
 
@@ -11272,7 +12006,7 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
   memset(s.report, 0, sizeof *s.report);
   s.renderer_name = desc && desc->renderer && desc->renderer->name ? desc->renderer->name : "software";
   if (!desc) fmi_fail(&env, FM_ERROR_ARGUMENT, "fm_run needs a description of the run");
-  else if (!fmi_run_session(&s) && s.folder) fmi_log_failure(&s);
+  else if (env.error->status == FM_OK && !fmi_run_session(&s) && s.folder) fmi_log_failure(&s);
   s.report->seconds = fmi_clock(&env) - s.start;
   s.report->load_seconds = s.load_seconds;
   s.report->render_seconds = s.render_seconds;
@@ -11289,7 +12023,8 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
 #elif defined(__GNUC__)
 #pragma GCC pop_options
 #endif
-#endif /* FACEMORPH_IMPLEMENTATION */
+#undef FMI_COMPILING
+#endif /* FMI_COMPILING */
 
 /* ============================================================ [FM:licence] =========================================
    This software is available under either of two licences, as you like.

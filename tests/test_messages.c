@@ -305,7 +305,8 @@ static void mesh_call(const row *r) {
   memset(&stream, 0, sizeof stream);
   if (strcmp(r->input, "stream") == 0) take_mesh(fm_load_mesh_stream(NULL, &desc, &error));
   if (strcmp(r->input, "read") == 0) take_mesh(fm_load_mesh_stream(&stream, &desc, &error));
-  if (strcmp(r->input, "data") == 0) take_mesh(fm_load_mesh_memory(NULL, 5, &desc, &error));
+  if (strcmp(r->input, "simd") == 0) common.simd = (fm_simd)6;
+  if (strcmp(r->input, "data") == 0 || strcmp(r->input, "simd") == 0) take_mesh(fm_load_mesh_memory(NULL, 5, &desc, &error));
   if (strcmp(r->input, "endless") == 0) {
     stream.read = read_always;
     limits.memory = 1000;
@@ -705,6 +706,8 @@ static const row rows[] = {
    "the stream cannot be read: it, or its read, is NULL"},
   {FM_ERROR_ARGUMENT, "fm_load_image_file or fm_load_mesh is given no path", picture_call, "path",
    "path is NULL; give the path of a file"},
+  {FM_ERROR_ARGUMENT, "fm_common.simd, or --simd, is an instruction set that is not to be had", mesh_call, "simd",
+   "head.obj: this build or this processor does not have the instruction set unknown; \"best\" takes what there is"},
   {FM_ERROR_ARGUMENT, "fm_load_mesh_stream is given no stream", mesh_call, "stream",
    "stream is NULL; give a stream to read from"},
   {FM_ERROR_ARGUMENT, "fm_load_mesh_stream is given a stream without its read", mesh_call, "read",

@@ -7,7 +7,7 @@
 
 typedef struct options {
   const char *out_dir, *run_name, *only, *exclude, *fit;
-  int frames, samples, cull, alpha, threads; /* samples, cull, alpha: which choice */
+  int frames, samples, cull, alpha, simd, threads; /* samples, cull, alpha, simd: which choice */
   int size[2];
   cli_numbers weights, shape_weights, texture_weights;
   cli_number distance, fov, yaw, pitch, scale_b;
@@ -71,6 +71,8 @@ static int parse(int argc, char **argv, options *o, const char *files[2]) {
      .read = read_run_name, .target = &o->run_name, .allowed = "a folder's name, without a path"},
     {.name = "--threads", .letter = 'j', .value = "N", .help = "threads (0: one for each processor)",
      .read = cli_read_integer, .target = &o->threads, .least = 0, .most = 256, .allowed = "a whole number from 0 to 256"},
+    {.name = "--simd", .value = "LEVEL", .help = "instruction set: scalar, sse2, avx2, avx512, neon (the best there is)",
+     .read = cli_read_choice, .target = &o->simd, .allowed = "best|scalar|sse2|avx2|avx512|neon"}, /* in fm_simd's order */
     {.name = "--quiet", .letter = 'q', .help = "errors only",
      .read = cli_read_level, .target = &o->level, .least = FM_LOG_ERROR},
     {.name = "--verbose", .letter = 'v', .help = "more details",
@@ -285,6 +287,7 @@ static int run(const options *o, const char *const files[2]) {
   limits.memory += wanted < SIZE_MAX / 64 ? 16 * wanted : 0;
   common.limits = &limits;
   common.threads = o->threads;
+  common.simd = (fm_simd)o->simd;
   common.progress = cli_show_progress;
   common.progress_user = &output;
   common.log = cli_show_log;
