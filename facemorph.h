@@ -685,6 +685,12 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
 #else
 #define FMI_INLINE static
 #endif
+/* Before a loop over the channels or corners of a kernel, whose arrays are to become registers: gcc -O2 unrolls only on request. */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8
+#define FMI_UNROLL _Pragma("GCC unroll 16")
+#else
+#define FMI_UNROLL
+#endif
 #define FMI_FN static FMI_UNUSED /* private functions: a switch may leave some without a caller */
 
 #define FMI_COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -939,6 +945,7 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define fmi_gatherb FMI_AT_LEVEL(fmi_gatherb)   /* 4 bytes at base[4 * index], the first in the lowest bits */
 #define fmi_gather4 FMI_AT_LEVEL(fmi_gather4)   /* records of 4 (8) words at base[stride * index], transposed */
 #define fmi_gather8 FMI_AT_LEVEL(fmi_gather8)
+#define fmi_gather4b FMI_AT_LEVEL(fmi_gather4b) /* the same of 16 bytes at base[4 * index] */
 #define fmi_store8 FMI_AT_LEVEL(fmi_store8)     /* 8 values of each lane as consecutive records of 8 words */
 #define fmi_max_words FMI_AT_LEVEL(fmi_max_words)
 #define fmi_floorf FMI_AT_LEVEL(fmi_floorf)
@@ -1070,13 +1077,20 @@ FMI_INLINE fmi_vf fmi_gatherf(const float *base, fmi_vi index) { return base[(ui
 FMI_INLINE fmi_vi fmi_gatherb(const uint8_t *base, fmi_vi index) { return (int32_t)fmi_le32(base + 4 * (size_t)(uint32_t)index); }
 FMI_INLINE void fmi_gather4(fmi_vi out[4], const int32_t *base, size_t stride, const uint32_t *index) {
   const int32_t *record = base + stride * index[0];
+  FMI_UNROLL
   for (int k = 0; k < 4; k++) out[k] = record[k];
 }
 FMI_INLINE void fmi_gather8(fmi_vi out[8], const int32_t *base, size_t stride, const uint32_t *index) {
   const int32_t *record = base + stride * index[0];
+  FMI_UNROLL
   for (int k = 0; k < 8; k++) out[k] = record[k];
 }
+FMI_INLINE void fmi_gather4b(fmi_vi out[4], const uint8_t *base, const uint32_t *index) {
+  FMI_UNROLL
+  for (int k = 0; k < 4; k++) out[k] = (int32_t)fmi_le32(base + 4 * ((size_t)index[0] + (size_t)k));
+}
 FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
+  FMI_UNROLL
   for (int k = 0; k < 8; k++) to[k] = value[k];
 }
 
@@ -1164,6 +1178,7 @@ FMI_INLINE void fmi_gather8(fmi_vi out[8], const int32_t *base, size_t stride, c
   fmi_gather4(out + 4, base + 4, stride, index);
 }
 FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
+  FMI_UNROLL
   for (int half = 0; half < 8; half += 4) {
     __m128i a = _mm_unpacklo_epi32(value[half], value[half + 1]), b = _mm_unpacklo_epi32(value[half + 2], value[half + 3]),
             c = _mm_unpackhi_epi32(value[half], value[half + 1]), d = _mm_unpackhi_epi32(value[half + 2], value[half + 3]);
@@ -1235,6 +1250,7 @@ FMI_INLINE void fmi_transpose_avx2(__m256i out[4], __m256i r0, __m256i r1, __m25
 }
 FMI_INLINE void fmi_gather4(fmi_vi out[4], const int32_t *base, size_t stride, const uint32_t *index) {
   const int32_t *r[8];
+  FMI_UNROLL
   for (int l = 0; l < 8; l++) r[l] = base + stride * index[l];
   fmi_transpose_avx2(out, fmi_pair_avx2(r[0], r[4]), fmi_pair_avx2(r[1], r[5]), fmi_pair_avx2(r[2], r[6]),
                      fmi_pair_avx2(r[3], r[7]));
@@ -1247,6 +1263,7 @@ FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
   __m256i low[4], high[4];
   fmi_transpose_avx2(low, value[0], value[1], value[2], value[3]);
   fmi_transpose_avx2(high, value[4], value[5], value[6], value[7]);
+  FMI_UNROLL
   for (int k = 0; k < 4; k++) {
     fmi_storei(to + 8 * k, _mm256_permute2x128_si256(low[k], high[k], 0x20));
     fmi_storei(to + 8 * k + 32, _mm256_permute2x128_si256(low[k], high[k], 0x31));
@@ -1299,6 +1316,7 @@ FMI_INLINE fmi_vf fmi_gatherf(const float *base, fmi_vi index) { return _mm512_i
 FMI_INLINE fmi_vi fmi_gatherb(const uint8_t *base, fmi_vi index) { return _mm512_i32gather_epi32(index, base, 4); }
 FMI_INLINE void fmi_gather4(fmi_vi out[4], const int32_t *base, size_t stride, const uint32_t *index) {
   __m512i r[4];
+  FMI_UNROLL
   for (int k = 0; k < 4; k++)
     r[k] = _mm512_inserti64x4(
         _mm512_castsi256_si512(fmi_pair_avx2(base + stride * index[k], base + stride * index[k + 4])),
@@ -1316,8 +1334,10 @@ FMI_INLINE void fmi_gather8(fmi_vi out[8], const int32_t *base, size_t stride, c
 }
 FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
   __m256i half[8];
+  FMI_UNROLL
   for (int k = 0; k < 8; k++) half[k] = _mm512_castsi512_si256(value[k]);
   fmi_store8_avx2(to, half);
+  FMI_UNROLL
   for (int k = 0; k < 8; k++) half[k] = _mm512_extracti64x4_epi64(value[k], 1);
   fmi_store8_avx2(to + 64, half);
 }
@@ -1375,6 +1395,7 @@ FMI_INLINE fmi_vi fmi_gatheri(const int32_t *base, fmi_vi index) {
   int32_t value[4];
   uint32_t i[4];
   vst1q_u32(i, vreinterpretq_u32_s32(index));
+  FMI_UNROLL
   for (int l = 0; l < 4; l++) value[l] = base[i[l]];
   return vld1q_s32(value);
 }
@@ -1382,6 +1403,7 @@ FMI_INLINE fmi_vf fmi_gatherf(const float *base, fmi_vi index) {
   float value[4];
   uint32_t i[4];
   vst1q_u32(i, vreinterpretq_u32_s32(index));
+  FMI_UNROLL
   for (int l = 0; l < 4; l++) value[l] = base[i[l]];
   return vld1q_f32(value);
 }
@@ -1389,6 +1411,7 @@ FMI_INLINE fmi_vi fmi_gatherb(const uint8_t *base, fmi_vi index) {
   int32_t value[4];
   uint32_t i[4];
   vst1q_u32(i, vreinterpretq_u32_s32(index));
+  FMI_UNROLL
   for (int l = 0; l < 4; l++) value[l] = (int32_t)fmi_le32(base + 4 * (size_t)i[l]);
   return vld1q_s32(value);
 }
@@ -1409,15 +1432,23 @@ FMI_INLINE void fmi_gather8(fmi_vi out[8], const int32_t *base, size_t stride, c
   fmi_gather4(out + 4, base + 4, stride, index);
 }
 FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
+  FMI_UNROLL
   for (int half = 0; half < 8; half += 4) {
     int32x4_t row[4];
     fmi_transpose_neon(row, value[half], value[half + 1], value[half + 2], value[half + 3]);
+    FMI_UNROLL
     for (int k = 0; k < 4; k++) vst1q_s32(to + half + 8 * k, row[k]);
   }
 }
 #endif
 
 FMI_INLINE fmi_vf fmi_absf(fmi_vf a) { return fmi_asf(fmi_andi(fmi_asi(a), fmi_seti(0x7FFFFFFF))); }
+
+#if FMI_LEVEL != 1
+FMI_INLINE void fmi_gather4b(fmi_vi out[4], const uint8_t *base, const uint32_t *index) {
+  fmi_gather4(out, (const int32_t *)(const void *)base, 1, index);
+}
+#endif
 
 /* words[l] = the larger of itself and (key, low), where m. */
 FMI_INLINE void fmi_max_words(uint64_t *words, fmi_vi key, fmi_vi low, fmi_vm m) {
@@ -1432,6 +1463,7 @@ FMI_INLINE void fmi_max_words(uint64_t *words, fmi_vi key, fmi_vi low, fmi_vm m)
   const __m256i flip = _mm256_set1_epi64x(INT64_MIN); /* there is only a signed comparison */
   __m256i a = _mm256_unpacklo_epi32(low, key), b = _mm256_unpackhi_epi32(low, key);
   __m256i ma = _mm256_unpacklo_epi32(m, m), mb = _mm256_unpackhi_epi32(m, m);
+  FMI_UNROLL
   for (int half = 0; half < 2; half++) {
     __m256i mine = half ? _mm256_permute2x128_si256(a, b, 0x31) : _mm256_permute2x128_si256(a, b, 0x20),
             mask = half ? _mm256_permute2x128_si256(ma, mb, 0x31) : _mm256_permute2x128_si256(ma, mb, 0x20);
@@ -1445,6 +1477,7 @@ FMI_INLINE void fmi_max_words(uint64_t *words, fmi_vi key, fmi_vi low, fmi_vm m)
   fmi_storei(keys, key);
   fmi_storei(lows, low);
   uint32_t bits = fmi_bitsm(m);
+  FMI_UNROLL
   for (int l = 0; l < FMI_LANES; l++) {
     uint64_t word = (uint64_t)(uint32_t)keys[l] << 32 | (uint32_t)lows[l];
     if (bits >> l & 1 && word > words[l]) words[l] = word;
@@ -9512,27 +9545,10 @@ FM_API bool fm_normals(float *normals, const fm_mesh *mesh, const float *positio
 /* The quadratic form's terms, in the order (0,0), (0,1), ..., (0,N-1), (1,1), (1,2), ...: N (N + 1) / 2 arrays of 3 floats per
    vertex. The mixed ones hold both orders of the product. */
 FMI_FN size_t fmi_normal_term_count(size_t head_count) { return head_count * (head_count + 1) / 2; }
-FMI_FN void fmi_normal_terms(float *terms, const fm_mesh *const *heads, size_t head_count) {
-  size_t size = 3 * heads[0]->vertex_count;
-  memset(terms, 0, fmi_normal_term_count(head_count) * size * sizeof *terms);
-  for (size_t h = 0; h < head_count; h++)
-    for (size_t g = h; g < head_count; g++, terms += size) {
-      fmi_add_cross_products(terms, heads[0], heads[h]->positions, heads[g]->positions);
-      if (g != h) fmi_add_cross_products(terms, heads[0], heads[g]->positions, heads[h]->positions);
-    }
-}
-/* Unit normals of the blend with these weights. */
-FMI_FN void fmi_blend_normals(float *normals, const float *terms, size_t vertex_count, const float *weights,
-                              size_t head_count) {
-  size_t size = 3 * vertex_count;
-  memset(normals, 0, size * sizeof *normals);
-  for (size_t h = 0; h < head_count; h++)
-    for (size_t g = h; g < head_count; g++, terms += size) {
-      float w = weights[h] * weights[g];
-      if (w == 0.0f) continue;
-      for (size_t i = 0; i < size; i++) normals[i] += w * terms[i];
-    }
-  fmi_make_unit(normals, vertex_count);
+FMI_FN void fmi_normal_term(float *term, const fm_mesh *const *heads, size_t h, size_t g) {
+  memset(term, 0, 3 * heads[0]->vertex_count * sizeof *term);
+  fmi_add_cross_products(term, heads[0], heads[h]->positions, heads[g]->positions);
+  if (g != h) fmi_add_cross_products(term, heads[0], heads[g]->positions, heads[h]->positions);
 }
 
 #ifndef FACEMORPH_NO_RENDER
@@ -9543,7 +9559,7 @@ FMI_FN void fmi_blend_normals(float *normals, const float *terms, size_t vertex_
      visibility  band by band: one 64-bit word a sample, (nearness, triangle), the larger word wins
      shading     each (pixel, triangle) that is visible once, at the mean of the triangle's samples in that pixel
    Every formula is in the design of the picture (FM_PICTURE_VERSION); all arithmetic on pixels is float32 in a fixed order.
-   Trusts: prepared meshes of one topology. Test: tests/test_rasterizer.c */
+   Trusts: prepared meshes of one topology. Test: tests/test_rasterizer.c, test_pyramid.c */
 
 /* ---- camera ---- */
 
@@ -9627,11 +9643,18 @@ FMI_FN fmi_view fmi_make_view(const fm_camera *camera, int width, int height) {
 
 /* ---- texture pyramids ---- */
 
-enum { FMI_MAX_LEVELS = 16 };
+enum { FMI_MAX_LEVELS = 31 }; /* as many as an int has sizes */
 
 /* Level l of the textures of one or more heads, interleaved: texel (x, y) of head h is the 4 bytes RGBA at
-   texels[((y * width + x) * heads + h) * 4]. */
-typedef struct fmi_level { int width, height; uint8_t *texels; uint8_t *cover; } fmi_level;
+   texels[((y * width + x) * heads + h) * 4]. Bit x % 64 of word x / 64 of a row says of a texel: */
+typedef struct fmi_level {
+  int width, height;
+  uint8_t *texels;          /* NULL: level 0 that is not stored; fmi_read_texel0 reads it all the same */
+  size_t words;             /* in a row of bits */
+  uint64_t *covered;        /* the UV layout covers some of it */
+  uint64_t *whole;          /* all of it; the same array on level 0, where a texel counts as a whole */
+  uint8_t *cover;           /* and how much of it, 1 to 255: set only where some, but not all is covered */
+} fmi_level;
 
 /* What a head's material paints: colour (NULL: plain grey) and an opacity map (NULL: the colour's own alpha). */
 typedef struct fmi_paint { const fm_image *colour, *opacity; } fmi_paint;
@@ -9641,7 +9664,10 @@ typedef struct fmi_pyramid {
   fmi_paint *paints;        /* heads of them */
   int level_count;
   fmi_level level[FMI_MAX_LEVELS];
+  uint8_t *texels;          /* all levels, one after the other */
+  int32_t table[FMI_MAX_LEVELS][4]; /* of each level: its first texel, counted in 4 bytes; width; height; 0 */
   bool cutout;              /* some alpha is below 128 */
+  bool opaque;              /* every alpha is 255 */
   double marked;            /* texels visited while marking its coverage */
 } fmi_pyramid;
 
@@ -9677,6 +9703,64 @@ FMI_FN void fmi_paint_texel(uint8_t *to, const fmi_paint *paint, int x, int y) {
   }
 }
 
+/* `count` texels of a row of a paint, `stride` bytes apart. */
+FMI_FN void fmi_paint_span(uint8_t *to, size_t stride, const fmi_paint *paint, int x, int y, int count) {
+  int i = 0;
+  if (paint->colour && !paint->opacity && paint->colour->channels == 3) {
+    const uint8_t *p = paint->colour->pixels + ((size_t)y * (size_t)paint->colour->width + (size_t)x) * 3;
+    for (; i + 1 < count; i++, p += 3, to += stride) { /* 4 bytes are read at once: not at the last one */
+      memcpy(to, p, 4);
+      to[3] = 255;
+    }
+  }
+  for (; i < count; i++, to += stride) fmi_paint_texel(to, paint, x + i, y);
+}
+
+/* ---- coverage of level 0 ---- */
+
+/* Sets bits first to last of a row. */
+FMI_FN void fmi_set_bits(uint64_t *row, size_t first, size_t last) {
+  size_t i = first / 64, end = last / 64;
+  uint64_t low = ~(uint64_t)0 << first % 64, high = ~(uint64_t)0 >> (63 - last % 64);
+  if (i == end) row[i] |= low & high;
+  else {
+    row[i++] |= low;
+    while (i < end) row[i++] = ~(uint64_t)0;
+    row[end] |= high;
+  }
+}
+
+FMI_FN void fmi_cover_all(fmi_level *level) {
+  for (size_t y = 0; y < (size_t)level->height; y++)
+    fmi_set_bits(level->covered + y * level->words, 0, (size_t)level->width - 1);
+}
+
+/* A line through texel space. A square's centre is inside of it where a x + b y + c > 0, each operation rounded as it stands. */
+typedef struct fmi_cover_edge {
+  double a, b, c;
+  double start, slope;      /* where about a row's centres cross it, in texels right of the first one: start + slope * row */
+  double unsure;            /* as near to that place rounding may decide */
+} fmi_cover_edge;
+
+FMI_FN bool fmi_is_inside(const fmi_cover_edge *edge, int x, int y) {
+  return edge->a * (x + 0.5) + edge->b * (y + 0.5) + edge->c > 0.0;
+}
+
+/* How many of a row's `count` texels from x0 on have their centres left of the edge, asked where rounding may decide. They are in
+   order: each rounded operation of the edge's formula is monotone in x. (Where it is no number, nothing is inside.) */
+FMI_FN int fmi_cross_edge(const fmi_cover_edge *edge, int x0, int y, int count, int guess) {
+  bool left = edge->a < 0.0; /* is its inside there? */
+  int n = fmi_clamp_int(guess, 0, count);
+  while (n < count && fmi_is_inside(edge, x0 + n, y) == left) n++;
+  while (n > 0 && fmi_is_inside(edge, x0 + n - 1, y) != left) n--;
+  return n;
+}
+
+FMI_FN int fmi_floor_int(double x) {
+  int i = (int)x;
+  return i - (x < i);
+}
+
 /* Marks in level 0 every texel whose square a UV triangle touches (uv modulo 1): u, v are in texels, y down. */
 FMI_FN void fmi_cover_triangle(fmi_pyramid *pyramid, const double x[3], const double y[3]) {
   const double most_layers = 16.0; /* layouts that overlap themselves more often are taken as covering all */
@@ -9693,30 +9777,86 @@ FMI_FN void fmi_cover_triangle(fmi_pyramid *pyramid, const double x[3], const do
   pyramid->marked += (high_x - low_x + 1.0) * (high_y - low_y + 1.0);
   /* so does a triangle that wraps around more than twice, or lies where a float has no texels left */
   if (!(high_x - low_x < 2.0 * level->width && high_y - low_y < 2.0 * level->height && fabs(low_x) < 1e9 && fabs(low_y) < 1e9 &&
-        pyramid->marked <= most_layers * texels)) {
+        high_x - low_x < 1e9 && high_y - low_y < 1e9 && pyramid->marked <= most_layers * texels)) {
     pyramid->marked = DBL_MAX;
-    memset(level->cover, 255, (size_t)level->width * (size_t)level->height);
+    fmi_cover_all(level);
     return;
   }
-  int x0 = (int)floor(low_x), x1 = (int)ceil(high_x) - 1, y0 = (int)floor(low_y), y1 = (int)ceil(high_y) - 1;
   /* a square meets the triangle if its centre is inside every edge moved outward by the square's extent along its normal;
      one that only touches the border stays out: an island that ends between two texels does not need the outer one */
-  double a[3], b[3], c[3], area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]),
-                           side = area < 0.0 ? -1.0 : 1.0;
+  double area = (x[1] - x[0]) * (y[2] - y[0]) - (x[2] - x[0]) * (y[1] - y[0]), side = area < 0.0 ? -1.0 : 1.0;
+  int x0 = fmi_floor_int(low_x), y0 = fmi_floor_int(low_y), y1 = -fmi_floor_int(-high_y) - 1;
+  int count = -fmi_floor_int(-high_x) - x0, edges = 0;
+  double reach_x = fabs(low_x) + fabs(high_x) + 1.0, reach_y = fabs(low_y) + fabs(high_y) + 1.0;
+  fmi_cover_edge edge[3];
   for (int k = 0; k < 3; k++) {
     int n = (k + 1) % 3;
-    a[k] = -(y[n] - y[k]) * side;
-    b[k] = (x[n] - x[k]) * side;
-    c[k] = -(a[k] * x[k] + b[k] * y[k]) + (fabs(a[k]) + fabs(b[k])) * 0.5;
+    fmi_cover_edge *e = &edge[edges];
+    e->a = -(y[n] - y[k]) * side;
+    e->b = (x[n] - x[k]) * side;
+    e->c = -(e->a * x[k] + e->b * y[k]) + (fabs(e->a) + fabs(e->b)) * 0.5;
+    if (e->a == 0.0) { /* a level edge leaves out whole rows */
+      while (y0 <= y1 && !fmi_is_inside(e, x0, y0)) y0++;
+      while (y0 <= y1 && !fmi_is_inside(e, x0, y1)) y1--;
+    } else edges++;
   }
-  for (int j = y0; j <= y1; j++) {
-    uint8_t *row = level->cover + (size_t)fmi_wrap(j, level->height) * (size_t)level->width;
-    for (int i = x0; i <= x1; i++) {
-      double px = i + 0.5, py = j + 0.5;
-      if (a[0] * px + b[0] * py + c[0] > 0.0 && a[1] * px + b[1] * py + c[1] > 0.0 && a[2] * px + b[2] * py + c[2] > 0.0)
-        row[fmi_wrap(i, level->width)] = 255;
+  for (int k = 0; k < edges; k++) {
+    fmi_cover_edge *e = &edge[k];
+    double inverse = 1.0 / e->a;
+    e->slope = -e->b * inverse;
+    e->start = -(e->b * (y0 + 0.5) + e->c) * inverse - (x0 + 0.5);
+    /* 2^-46 of the largest terms is far above the error of some 20 roundings of 2^-53 */
+    e->unsure = (fabs(e->a) * reach_x + fabs(e->b) * reach_y + fabs(e->c)) * fabs(inverse) * 1.4210854715202004e-14;
+  }
+  int64_t width = level->width, shift = fmi_wrap(x0, level->width);
+  int row = fmi_wrap(y0, level->height);
+  for (int j = y0; j <= y1; j++, row = row + 1 < level->height ? row + 1 : 0) {
+    int first = 0, end = count;
+    for (int k = 0; k < edges; k++) {
+      const fmi_cover_edge *e = &edge[k];
+      double at = e->start + e->slope * (j - y0) + 1.0, most = count + 1.5;
+      at = at < most ? at : most;
+      at = at > 0.5 ? at : 0.5;
+      int n = (int)at; /* centres 0 to n - 1 lie left of the edge */
+      double part = at - n;
+      if (!(part > e->unsure && part < 1.0 - e->unsure)) n = fmi_cross_edge(e, x0, j, count, n);
+      if (e->a < 0.0) end = fmi_min_int(end, n);
+      else first = fmi_max_int(first, n);
+    }
+    if (first >= end) continue;
+    uint64_t *bits = level->covered + (size_t)row * level->words;
+    int64_t left = shift + first, right = shift + end - 1;
+    if (right - left >= width - 1) fmi_set_bits(bits, 0, (size_t)width - 1);
+    else {
+      while (left >= width) {
+        left -= width;
+        right -= width;
+      }
+      fmi_set_bits(bits, (size_t)left, (size_t)(right < width ? right : width - 1));
+      if (right >= width) fmi_set_bits(bits, 0, (size_t)(right - width));
     }
   }
+}
+
+/* ---- from level to level ---- */
+
+/* How much of a texel the UV layout covers: 0 to 255. */
+FMI_FN uint32_t fmi_cover_at(const fmi_level *level, int x, int y) {
+  size_t word = (size_t)y * level->words + (size_t)x / 64;
+  if (!(level->covered[word] >> x % 64 & 1)) return 0;
+  if (level->whole[word] >> x % 64 & 1) return 255;
+  return level->cover[(size_t)y * (size_t)level->width + (size_t)x];
+}
+
+FMI_FN uint8_t *fmi_stored_texels(const fmi_pyramid *pyramid, int l, int x, int y) {
+  const fmi_level *level = &pyramid->level[l];
+  return level->texels + ((size_t)y * (size_t)level->width + (size_t)x) * pyramid->heads * 4;
+}
+
+/* A covered texel of head h: stored above level 0, read from its paint on it. */
+FMI_FN void fmi_covered_texel(uint8_t out[4], const fmi_pyramid *pyramid, int l, size_t h, int x, int y) {
+  if (l > 0) memcpy(out, fmi_stored_texels(pyramid, l, x, y) + 4 * h, 4);
+  else fmi_paint_texel(out, &pyramid->paints[h], x, y);
 }
 
 /* The texels of the finer level that one of the coarser covers along one axis, with integer weights that sum to `sum`: an odd size
@@ -9736,103 +9876,377 @@ FMI_FN fmi_taps fmi_halving_taps(int n, int j) {
   return t;
 }
 
-/* One texel of the next level from the level before it: colours weighted by area, coverage and (cut-outs) opacity: what nobody
+/* One covered texel of level l from the level before it: colours weighted by area, coverage and (cut-outs) opacity: what nobody
    sees must not tint what is seen. Alpha itself is a plain mean. */
-FMI_FN void fmi_reduce_texel(const fmi_pyramid *pyramid, const fmi_level *from, fmi_level *to, int x, int y) {
+FMI_FN void fmi_reduce_texel(const fmi_pyramid *pyramid, int l, int x, int y) {
+  const fmi_level *from = &pyramid->level[l - 1], *to = &pyramid->level[l];
   fmi_taps tx = fmi_halving_taps(from->width, x), ty = fmi_halving_taps(from->height, y);
-  size_t target = (size_t)y * (size_t)to->width + (size_t)x;
-  uint64_t cover = 0;
+  uint64_t cover = 0, area = (uint64_t)tx.sum * ty.sum, weight[9];
+  int at_x[9], at_y[9], taps = 0;
   for (int j = 0; j < ty.count; j++)
-    for (int i = 0; i < tx.count; i++)
-      cover += (uint64_t)ty.weight[j] * tx.weight[i] *
-               from->cover[(size_t)(ty.first + j) * (size_t)from->width + (size_t)(tx.first + i)];
-  uint64_t area = (uint64_t)tx.sum * ty.sum;
-  to->cover[target] = (uint8_t)(cover ? fmi_max_size(1, (size_t)((2 * cover + area) / (2 * area))) : 0);
+    for (int i = 0; i < tx.count; i++) {
+      at_x[taps] = tx.first + i;
+      at_y[taps] = ty.first + j;
+      weight[taps] = (uint64_t)ty.weight[j] * tx.weight[i] * fmi_cover_at(from, at_x[taps], at_y[taps]);
+      cover += weight[taps];
+      taps += weight[taps] > 0;
+    }
+  uint64_t mean = (2 * cover + area) / (2 * area);
+  to->cover[(size_t)y * (size_t)to->width + (size_t)x] = (uint8_t)(mean ? mean : 1);
   for (size_t h = 0; h < pyramid->heads; h++) {
-    uint64_t colour[3] = {0, 0, 0}, weights = 0, alpha = 0, plain = 0;
-    for (int pass = 0; pass < 2 && weights == 0; pass++) /* a wholly transparent texel takes the mean of its covered colours */
-      for (int j = 0; j < ty.count; j++)
-        for (int i = 0; i < tx.count; i++) {
-          size_t source = (size_t)(ty.first + j) * (size_t)from->width + (size_t)(tx.first + i);
-          const uint8_t *p = from->texels + (source * pyramid->heads + h) * 4;
-          uint64_t w = (uint64_t)ty.weight[j] * tx.weight[i] * from->cover[source], seen = pass == 0 ? w * p[3] : w;
-          for (int k = 0; k < 3; k++) colour[k] += seen * p[k];
-          weights += seen;
-          if (pass == 0) { alpha += w * p[3]; plain += w; }
-        }
-    uint8_t *out = to->texels + (target * pyramid->heads + h) * 4;
-    for (int k = 0; k < 3; k++) out[k] = (uint8_t)(weights ? (2 * colour[k] + weights) / (2 * weights) : 0);
-    out[3] = (uint8_t)(plain ? (2 * alpha + plain) / (2 * plain) : 255);
+    uint64_t colour[3] = {0, 0, 0}, weights = 0;
+    uint8_t texel[9][4], *out = fmi_stored_texels(pyramid, l, x, y) + 4 * h;
+    for (int i = 0; i < taps; i++) {
+      fmi_covered_texel(texel[i], pyramid, l - 1, h, at_x[i], at_y[i]);
+      weights += weight[i] * texel[i][3];
+    }
+    out[3] = (uint8_t)((2 * weights + cover) / (2 * cover));
+    bool clear = weights == 0; /* a wholly transparent texel takes the mean of its covered colours */
+    for (int i = 0; i < taps; i++)
+      for (int k = 0; k < 3; k++) colour[k] += weight[i] * (clear ? 1u : texel[i][3]) * texel[i][k];
+    if (clear) weights = cover;
+    for (int k = 0; k < 3; k++) out[k] = (uint8_t)((2 * colour[k] + weights) / (2 * weights));
   }
 }
 
-/* Fills the texels outside the UV layout: beside it with the mean of their covered neighbours, which is all that a filter inside it
-   can reach; farther out with the coarser level, already filled. */
-FMI_FN void fmi_fill_level(const fmi_pyramid *pyramid, fmi_level *level, const fmi_level *coarser) {
-  for (int y = 0; y < level->height; y++)
-    for (int x = 0; x < level->width; x++) {
-      size_t target = (size_t)y * (size_t)level->width + (size_t)x, around[8], n = 0;
-      if (level->cover[target]) continue;
-      for (int d = 0; d < 9; d++) {
-        int nx = fmi_wrap(x + d % 3 - 1, level->width), ny = fmi_wrap(y + d / 3 - 1, level->height);
-        size_t neighbour = (size_t)ny * (size_t)level->width + (size_t)nx;
-        if (d != 4 && level->cover[neighbour]) around[n++] = neighbour;
+/* The same for `count` wholly covered texels of even sizes whose four sources have one alpha: (sum + 2) / 4. p and q are the two
+   source rows, with `step` bytes a texel; 3 are opaque RGB. The texels made lie `stride` bytes apart. */
+FMI_INLINE void fmi_halve_kernel(uint8_t *out, size_t stride, const uint8_t *p, const uint8_t *q, size_t step, int count) {
+  int i = 0;
+#if defined(FMI_SSE2)
+  const __m128i zero = _mm_setzero_si128(), two = _mm_set1_epi16(2), alpha = _mm_set1_epi32(step == 3 ? (int)0xFF000000u : 0);
+  for (; i + 2 < count; i += 2) { /* not at the last one: of RGB 8 bytes are read for two texels */
+    __m128i sum[2];
+    for (int k = 0; k < 2; k++, p += 2 * step, q += 2 * step) {
+      __m128i a, b;
+      if (step <= 4) {
+        a = _mm_loadl_epi64((const __m128i *)(const void *)p);
+        b = _mm_loadl_epi64((const __m128i *)(const void *)q);
+      } else {
+        int texel[4];
+        memcpy(&texel[0], p, 4);
+        memcpy(&texel[1], p + step, 4);
+        memcpy(&texel[2], q, 4);
+        memcpy(&texel[3], q + step, 4);
+        a = _mm_unpacklo_epi32(_mm_cvtsi32_si128(texel[0]), _mm_cvtsi32_si128(texel[1]));
+        b = _mm_unpacklo_epi32(_mm_cvtsi32_si128(texel[2]), _mm_cvtsi32_si128(texel[3]));
       }
-      uint8_t *out = level->texels + target * pyramid->heads * 4;
-      if (n)
-        for (size_t c = 0; c < pyramid->heads * 4; c++) {
-          size_t sum = 0;
-          for (size_t i = 0; i < n; i++) sum += level->texels[around[i] * pyramid->heads * 4 + c];
-          out[c] = (uint8_t)((2 * sum + n) / (2 * n));
-        }
-      else if (coarser) {
-        size_t sx = (size_t)x * (size_t)coarser->width / (size_t)level->width,
-               sy = (size_t)y * (size_t)coarser->height / (size_t)level->height;
-        memcpy(out, coarser->texels + (sy * (size_t)coarser->width + sx) * pyramid->heads * 4, pyramid->heads * 4);
+      sum[k] = _mm_add_epi16(_mm_unpacklo_epi8(a, zero), _mm_unpacklo_epi8(b, zero));
+      sum[k] = _mm_add_epi16(sum[k], step == 3 ? _mm_srli_si128(sum[k], 6) : _mm_srli_si128(sum[k], 8));
+    }
+    __m128i mean = _mm_srli_epi16(_mm_add_epi16(_mm_unpacklo_epi64(sum[0], sum[1]), two), 2);
+    mean = _mm_or_si128(_mm_packus_epi16(mean, zero), alpha);
+    int low = _mm_cvtsi128_si32(mean), high = _mm_cvtsi128_si32(_mm_srli_si128(mean, 4));
+    memcpy(out, &low, 4);
+    memcpy(out + stride, &high, 4);
+    out += 2 * stride;
+  }
+#endif
+  for (; i < count; i++, p += 2 * step, q += 2 * step, out += stride) {
+    out[3] = 255;
+    for (size_t c = 0; c < (step == 3 ? 3 : 4); c++) out[c] = (uint8_t)((p[c] + p[step + c] + q[c] + q[step + c] + 2) / 4);
+  }
+}
+
+/* Which of the texels that fmi_halve_kernel makes have sources of more than one alpha: a bit each. */
+FMI_FN uint64_t fmi_unlike_alphas(const uint8_t *p, const uint8_t *q, size_t step, int count) {
+  uint64_t bits = 0;
+  for (int i = 0; i < count; i++, p += 2 * step, q += 2 * step)
+    bits |= (uint64_t)(p[3] != p[step + 3] || p[3] != q[3] || p[3] != q[step + 3]) << i;
+  return bits;
+}
+
+enum { FMI_SPAN = 64 }; /* texels of one word of bits */
+
+/* Texels x to x + count - 1 of row y on level l, as if each were wholly covered and had sources of one alpha. Returns those whose
+   alphas differ: a bit each. */
+FMI_FN uint64_t fmi_halve_span(const fmi_pyramid *pyramid, int l, int x, int y, int count) {
+  const fmi_level *from = &pyramid->level[l - 1];
+  uint64_t unlike = 0;
+  for (size_t h = 0; h < pyramid->heads; h++) {
+    const fmi_paint *paint = &pyramid->paints[h];
+    uint8_t buffer[2][2 * FMI_SPAN * 4], *out = fmi_stored_texels(pyramid, l, x, y) + 4 * h;
+    const uint8_t *p, *q;
+    size_t step = 4, stride = 4 * pyramid->heads, channels = paint->colour ? (size_t)paint->colour->channels : 0;
+    if (l > 1) {
+      step = stride;
+      p = fmi_stored_texels(pyramid, l - 1, 2 * x, 2 * y) + 4 * h;
+      q = p + (size_t)from->width * step;
+    } else if (!paint->opacity && channels >= 3) {
+      step = channels;
+      p = paint->colour->pixels + ((size_t)(2 * y) * (size_t)from->width + (size_t)(2 * x)) * step;
+      q = p + (size_t)from->width * step;
+    } else {
+      for (int j = 0; j < 2; j++) fmi_paint_span(buffer[j], 4, paint, 2 * x, 2 * y + j, 2 * count);
+      p = buffer[0];
+      q = buffer[1];
+    }
+    if (step == 3) fmi_halve_kernel(out, stride, p, q, 3, count);
+    else if (step == 4) fmi_halve_kernel(out, stride, p, q, 4, count);
+    else fmi_halve_kernel(out, stride, p, q, step, count);
+    if (!pyramid->opaque && step > 3) unlike |= fmi_unlike_alphas(p, q, step, count);
+  }
+  return unlike;
+}
+
+/* The even bits of a word, side by side. */
+FMI_FN uint64_t fmi_even_bits(uint64_t x) {
+  x &= 0x5555555555555555u;
+  x = (x | x >> 1) & 0x3333333333333333u;
+  x = (x | x >> 2) & 0x0F0F0F0F0F0F0F0Fu;
+  x = (x | x >> 4) & 0x00FF00FF00FF00FFu;
+  x = (x | x >> 8) & 0x0000FFFF0000FFFFu;
+  return (x | x >> 16) & 0xFFFFFFFFu;
+}
+
+/* The bits of 64 texels of a level from those of the one before it: which are covered, and which of them wholly. */
+FMI_FN void fmi_halve_bits(const fmi_pyramid *pyramid, int l, int x, int y, uint64_t *covered, uint64_t *whole) {
+  const fmi_level *from = &pyramid->level[l - 1], *to = &pyramid->level[l];
+  *covered = *whole = 0;
+  if (from->width % 2 == 0 && from->height % 2 == 0) {
+    size_t row = (size_t)(2 * y) * from->words, below = row + from->words;
+    for (size_t i = 0, word = 2 * (size_t)x / 64; i < 2 && word < from->words; i++, word++) {
+      uint64_t some = from->covered[row + word] | from->covered[below + word],
+               all = from->whole[row + word] & from->whole[below + word];
+      *covered |= fmi_even_bits(some | some >> 1) << 32 * i;
+      *whole |= fmi_even_bits(all & all >> 1) << 32 * i;
+    }
+    return;
+  }
+  fmi_taps ty = fmi_halving_taps(from->height, y);
+  for (int b = 0; b < FMI_SPAN && x + b < to->width; b++) {
+    fmi_taps tx = fmi_halving_taps(from->width, x + b);
+    bool some = false, all = true;
+    for (int j = 0; j < ty.count; j++)
+      for (int i = 0; i < tx.count; i++) {
+        uint32_t cover = fmi_cover_at(from, tx.first + i, ty.first + j);
+        some = some || cover > 0;
+        all = all && cover == 255;
       }
+    *covered |= (uint64_t)some << b;
+    *whole |= (uint64_t)all << b;
+  }
+}
+
+/* ---- filling ---- */
+
+/* The place of size n that lies under place i of a level of size m. */
+FMI_FN size_t fmi_place_below(int i, int m, int n) {
+  return m == 2 * n ? (size_t)i / 2 : (size_t)i * (size_t)n / (size_t)m;
+}
+
+/* A texel outside the UV layout with none of it beside: the coarser level's, already filled. */
+FMI_FN void fmi_far_texels(uint8_t *out, const fmi_pyramid *pyramid, int l, int x, int y) {
+  const fmi_level *level = &pyramid->level[l], *coarser = level + 1;
+  if (l + 1 < pyramid->level_count)
+    memcpy(out, fmi_stored_texels(pyramid, l + 1, (int)fmi_place_below(x, level->width, coarser->width),
+                                  (int)fmi_place_below(y, level->height, coarser->height)), pyramid->heads * 4);
+  else
+    for (size_t h = 0; h < pyramid->heads; h++, out += 4) /* nothing is covered at all */
+      if (l == 0) fmi_paint_texel(out, &pyramid->paints[h], x, y);
+      else memcpy(out, "\0\0\0\377", 4);
+}
+
+/* Texels outside the UV layout: beside it the mean of their covered neighbours, which is all that a filter inside it can reach;
+   farther out the coarser level. */
+FMI_FN void fmi_fill_texels(uint8_t *out, const fmi_pyramid *pyramid, int l, int x, int y) {
+  const fmi_level *level = &pyramid->level[l];
+  int at_x[8], at_y[8], n = 0;
+  for (int d = 0; d < 9; d++) {
+    at_x[n] = fmi_wrap(x + d % 3 - 1, level->width);
+    at_y[n] = fmi_wrap(y + d / 3 - 1, level->height);
+    n += d != 4 && fmi_cover_at(level, at_x[n], at_y[n]) > 0;
+  }
+  if (n == 0) fmi_far_texels(out, pyramid, l, x, y);
+  else
+    for (size_t h = 0; h < pyramid->heads; h++, out += 4) {
+      int sum[4] = {0, 0, 0, 0};
+      uint8_t texel[4];
+      for (int i = 0; i < n; i++) {
+        fmi_covered_texel(texel, pyramid, l, h, at_x[i], at_y[i]);
+        for (int c = 0; c < 4; c++) sum[c] += texel[c];
+      }
+      for (int c = 0; c < 4; c++) out[c] = (uint8_t)((2 * sum[c] + n) / (2 * n));
     }
 }
 
-/* All levels from level 0's texels and coverage. */
-FMI_FN bool fmi_build_levels(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid) {
-  for (int l = 1; pyramid->level[l - 1].width > 1 || pyramid->level[l - 1].height > 1; l++) {
-    fmi_level *from = &pyramid->level[l - 1], *to = &pyramid->level[l];
-    to->width = fmi_max_int(1, from->width / 2);
-    to->height = fmi_max_int(1, from->height / 2);
-    size_t count = (size_t)to->width * (size_t)to->height;
-    to->texels = (uint8_t *)fmi_alloc(env, pool, count, pyramid->heads * 4);
-    to->cover = (uint8_t *)fmi_alloc(env, &env->temp, count, 1);
-    if (!to->texels || !to->cover) return false;
-    for (int y = 0; y < to->height; y++)
-      for (int x = 0; x < to->width; x++) fmi_reduce_texel(pyramid, from, to, x, y);
-    pyramid->level_count = l + 1;
+/* Texel (x, y) of every head on level 0, which need not be stored: from the paints, or filled on the spot. */
+FMI_FN void fmi_read_texel0(const fmi_pyramid *pyramid, int x, int y, uint8_t *out) {
+  const fmi_level *level = &pyramid->level[0];
+  if (fmi_cover_at(level, x, y) == 0) fmi_fill_texels(out, pyramid, 0, x, y);
+  else
+    for (size_t h = 0; h < pyramid->heads; h++) fmi_paint_texel(out + 4 * h, &pyramid->paints[h], x, y);
+}
+
+/* ---- building ---- */
+
+/* The first bit that is set. */
+FMI_FN int fmi_lowest_bit(uint64_t bits) {
+#if defined(__GNUC__) || defined(__clang__)
+  return __builtin_ctzll(bits);
+#else
+  int n = 0;
+  for (; !(bits & 1); bits >>= 1) n++;
+  return n;
+#endif
+}
+
+/* Covered texels of rows row0 to row1 - 1 of a level: of level 0 from the paints, above it from the level before. */
+FMI_FN void fmi_make_rows(const fmi_pyramid *pyramid, int l, int row0, int row1) {
+  const fmi_level *level = &pyramid->level[l];
+  size_t stride = pyramid->heads * 4;
+  for (int y = row0; y < row1; y++)
+    for (int x = 0; x < level->width; x += FMI_SPAN) {
+      size_t word = (size_t)y * level->words + (size_t)x / 64;
+      int count = fmi_min_int(FMI_SPAN, level->width - x);
+      if (l == 0) {
+        uint8_t *out = fmi_stored_texels(pyramid, 0, x, y);
+        for (size_t h = 0; h < pyramid->heads && level->covered[word]; h++)
+          fmi_paint_span(out + 4 * h, stride, &pyramid->paints[h], x, y, count);
+        continue;
+      }
+      const fmi_level *from = level - 1;
+      uint64_t covered, whole, general;
+      fmi_halve_bits(pyramid, l, x, y, &covered, &whole);
+      level->covered[word] = covered;
+      level->whole[word] = whole;
+      if (from->width % 2 || from->height % 2) whole = 0; /* weights are unlike throughout */
+      general = covered & ~whole;
+      if (whole) general |= fmi_halve_span(pyramid, l, x, y, count) & whole;
+      for (; general; general &= general - 1) fmi_reduce_texel(pyramid, l, x + fmi_lowest_bit(general), y);
+    }
+}
+
+/* Fills what no UV triangle covers in rows row0 to row1 - 1 of a level. */
+FMI_FN void fmi_fill_rows(const fmi_pyramid *pyramid, int l, int row0, int row1) {
+  const fmi_level *level = &pyramid->level[l];
+  size_t stride = pyramid->heads * 4, words = level->words, last = words - 1;
+  int top = (level->width - 1) % 64; /* the last word's highest bit that is a texel */
+  for (int y = row0; y < row1; y++) {
+    const uint64_t *row = level->covered + (size_t)y * words;
+    const uint64_t *above = level->covered + (size_t)fmi_wrap(y - 1, level->height) * words,
+                   *below = level->covered + (size_t)fmi_wrap(y + 1, level->height) * words;
+    for (size_t i = 0; i < words; i++) {
+      uint64_t empty = ~row[i] & (i < last ? ~(uint64_t)0 : ~(uint64_t)0 >> (63 - top));
+      if (!empty) continue;
+      size_t before = i > 0 ? i - 1 : last, after = i < last ? i + 1 : 0;
+      uint64_t here = above[i] | row[i] | below[i];
+      uint64_t left = (above[before] | row[before] | below[before]) >> (i > 0 ? 63 : top) & 1;
+      uint64_t right = (above[after] | row[after] | below[after]) & 1;
+      uint64_t beside = empty & (here | here << 1 | here >> 1 | left | right << (i < last ? 63 : top));
+      uint64_t far = empty & ~beside;
+      int x = (int)(64 * i);
+      uint8_t *out = fmi_stored_texels(pyramid, l, x, y);
+      for (; beside; beside &= beside - 1) {
+        int b = fmi_lowest_bit(beside);
+        fmi_fill_texels(out + (size_t)b * stride, pyramid, l, x + b, y);
+      }
+      for (; far; far >>= 1, x++, out += stride)
+        if (far & 1) fmi_far_texels(out, pyramid, l, x, y);
+    }
   }
-  for (int l = pyramid->level_count - 1; l >= 0; l--)
-    fmi_fill_level(pyramid, &pyramid->level[l], l + 1 < pyramid->level_count ? &pyramid->level[l + 1] : NULL);
-  for (int l = 0; l < pyramid->level_count; l++) {
-    fmi_release(env, pyramid->level[l].cover);
-    pyramid->level[l].cover = NULL;
+}
+
+/* Rows of a level as a job. */
+typedef void fmi_rows_fn(const fmi_pyramid *pyramid, int l, int row0, int row1);
+typedef struct fmi_rows_job { fmi_rows_fn *fn; const fmi_pyramid *pyramid; int level, rows; } fmi_rows_job;
+
+FMI_FN void fmi_do_rows(void *data, size_t i, int worker) {
+  const fmi_rows_job *job = (const fmi_rows_job *)data;
+  int row0 = (int)i * job->rows;
+  (void)worker;
+  job->fn(job->pyramid, job->level, row0, fmi_min_int(row0 + job->rows, job->pyramid->level[job->level].height));
+}
+
+/* All rows of a level: in jobs where that takes longer than to start threads. */
+FMI_FN void fmi_run_rows(const fmi_env *env, const fmi_pyramid *pyramid, int l, fmi_rows_fn *fn) {
+  const fmi_level *level = &pyramid->level[l];
+  const size_t worth = 1 << 17;
+  fmi_rows_job job;
+  job.fn = fn;
+  job.pyramid = pyramid;
+  job.level = l;
+  job.rows = fmi_max_int(1, (int)(worth / 4 / (size_t)level->width));
+  if ((size_t)level->width * (size_t)level->height < worth) fn(pyramid, l, 0, level->height);
+  else fmi_run_jobs(env, fmi_do_rows, &job, (size_t)fmi_ceil_div(level->height, job.rows));
+}
+
+/* All levels from level 0's coverage, which is released unless level 0 must be read without being stored. */
+FMI_FN bool fmi_build_levels(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid, bool store_level0) {
+  int first = store_level0 ? 0 : 1;
+  size_t texels = 0, words = 0, covers = 0;
+  for (int l = first; l < pyramid->level_count; l++) {
+    const fmi_level *level = &pyramid->level[l];
+    size_t count = fmi_mul_size((size_t)level->width, (size_t)level->height);
+    texels = fmi_add_size(texels, count);
+    if (l == 0) continue;
+    words = fmi_add_size(words, 2 * level->words * (size_t)level->height);
+    covers = fmi_add_size(covers, count);
+  }
+  uint8_t *texel = (uint8_t *)fmi_alloc(env, pool, fmi_add_size(texels, 2), pyramid->heads * 4); /* kernels read two at once */
+  uint64_t *word = (uint64_t *)fmi_alloc(env, &env->temp, words, sizeof *word);
+  uint8_t *cover = (uint8_t *)fmi_alloc(env, &env->temp, covers, 1);
+  if (!texel || !word || !cover) return false;
+  pyramid->texels = texel;
+  uint64_t *bits = word;
+  uint8_t *covers_of = cover;
+  for (int l = first; l < pyramid->level_count; l++) {
+    fmi_level *level = &pyramid->level[l];
+    size_t count = (size_t)level->width * (size_t)level->height, of_bits = level->words * (size_t)level->height;
+    level->texels = texel;
+    pyramid->table[l][0] = (int32_t)((size_t)(texel - pyramid->texels) / 4);
+    pyramid->table[l][1] = level->width;
+    pyramid->table[l][2] = level->height;
+    texel += count * pyramid->heads * 4;
+    if (l == 0) continue;
+    level->covered = bits;
+    level->whole = bits + of_bits;
+    bits += 2 * of_bits;
+    level->cover = covers_of;
+    covers_of += count;
+  }
+  for (int l = first; l < pyramid->level_count; l++) fmi_run_rows(env, pyramid, l, fmi_make_rows);
+  for (int l = pyramid->level_count - 1; l >= first; l--) fmi_run_rows(env, pyramid, l, fmi_fill_rows);
+  fmi_release(env, word);
+  fmi_release(env, cover);
+  if (store_level0) fmi_release(env, pyramid->level[0].covered);
+  for (int l = first; l < pyramid->level_count; l++) {
+    fmi_level *level = &pyramid->level[l];
+    level->covered = level->whole = NULL;
+    level->cover = NULL;
   }
   return true;
 }
 
-/* Level 0 from the paints, its coverage still empty. */
+/* Sizes of all levels, what alpha there is, and level 0's coverage, still empty. */
 FMI_FN bool fmi_begin_pyramid(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid) {
+  int width = fmi_paint_size(&pyramid->paints[0])->width, height = fmi_paint_size(&pyramid->paints[0])->height;
+  pyramid->level_count = 0;
+  for (;;) {
+    fmi_level *level = &pyramid->level[pyramid->level_count++];
+    level->width = width;
+    level->height = height;
+    level->words = ((size_t)width + 63) / 64;
+    if (width == 1 && height == 1) break;
+    width = fmi_max_int(1, width / 2);
+    height = fmi_max_int(1, height / 2);
+  }
   fmi_level *level = &pyramid->level[0];
-  level->width = fmi_paint_size(&pyramid->paints[0])->width;
-  level->height = fmi_paint_size(&pyramid->paints[0])->height;
-  size_t count = fmi_mul_size((size_t)level->width, (size_t)level->height);
-  level->texels = (uint8_t *)fmi_alloc(env, pool, count, pyramid->heads * 4);
-  level->cover = (uint8_t *)fmi_alloc_zero(env, &env->temp, count, 1);
-  if (!level->texels || !level->cover) return false;
-  uint8_t *texel = level->texels;
-  for (int y = 0; y < level->height; y++)
-    for (int x = 0; x < level->width; x++)
-      for (size_t h = 0; h < pyramid->heads; h++, texel += 4) {
-        fmi_paint_texel(texel, &pyramid->paints[h], x, y);
+  size_t words = fmi_mul_size(level->words, (size_t)level->height);
+  level->covered = level->whole = (uint64_t *)fmi_alloc_zero(env, pool, words, sizeof(uint64_t));
+  if (!level->covered) return false;
+  pyramid->opaque = true;
+  for (size_t h = 0; h < pyramid->heads; h++) {
+    const fmi_paint *paint = &pyramid->paints[h];
+    if (!paint->opacity && paint->colour->channels % 2) continue; /* no alpha anywhere */
+    for (int y = 0; y < level->height; y++)
+      for (int x = 0; x < level->width; x++) {
+        uint8_t texel[4];
+        fmi_paint_texel(texel, paint, x, y);
         pyramid->cutout |= texel[3] < 128;
+        pyramid->opaque &= texel[3] == 255;
       }
-  pyramid->level_count = 1;
+  }
   return true;
 }
 
@@ -9857,49 +10271,85 @@ typedef struct fmi_surface {
   bool cutout;
 } fmi_surface;
 
-/* A triangle of the frame that can cover something, and the rows of pixels that it may touch. */
-typedef struct fmi_drawn { uint32_t triangle; int32_t row0, row1; } fmi_drawn;
+/* What kernels gather are records of 32-bit words; a float stands in them by its bits.
+     triangle   three vertices, and the surface with FMI_CUTOUT where its alpha is tested
+     texcoords  of one head: u and v of a triangle's three corners
+     placed     a vertex of a frame: grid x (FMI_OFF_GRID: needs clipping), grid y, nearness, 1 / depth, unit normal, 0 */
+enum { FMI_TRIANGLE_WORDS = 4, FMI_TEXCOORD_WORDS = 6, FMI_PLACED_WORDS = 8, FMI_MOST_LANES = 16 };
+static const uint32_t fmi_cutout_bit = 0x80000000u;
+
+/* (Pixel, triangle) pairs to be shaded together: the triangle, at the mean of its n samples that sum to (x, y) in grid units. What
+   comes out is its colour, lit and held to 0..255, or for an alpha test its alpha. */
+enum { FMI_BATCH = 1024 };
+typedef struct fmi_batch {
+  size_t count;
+  uint32_t triangle[FMI_BATCH];
+  int32_t x[FMI_BATCH], y[FMI_BATCH], n[FMI_BATCH];
+  uint32_t place[FMI_BATCH];        /* the pixel's number; of an alpha test that of the word in the band */
+  uint64_t word[FMI_BATCH];         /* of an alpha test: what becomes visible if it passes */
+  float colour[4][FMI_BATCH];
+  int32_t rounded[FMI_BATCH];       /* RGB as bytes from the lowest on */
+} fmi_batch;
+
+/* Bins of a band's triangles: small ones (at most 4 x 4 pixels, in this band alone), compact ones, others: vast, clipped, cut out. */
+enum { FMI_BIN_SMALL, FMI_BIN_COMPACT, FMI_BIN_OTHER, FMI_BINS };
 
 /* The scratch of one frame in flight. */
 typedef struct fmi_lane {
   fm_frame frame;
   fm_camera camera;
   float *shape_weights, *texture_weights;   /* the frame's, copied: head_count each */
-  float *positions, *normals;               /* 3 per vertex: blended; normals unit, turned into camera space */
-  float *camera_space;                      /* 3 per vertex */
-  int32_t *grid;                            /* 2 per vertex: 1/256 pixel; FMI_OFF_GRID in x: needs clipping */
-  float *inverse_depth;                     /* per vertex; 1 where orthographic */
-  float *nearness;                          /* per vertex: Z / depth (Z where orthographic): grows towards the eye, affine on the
-                                               screen, and precise however far the eye is */
-  fmi_drawn *drawn;
+  const float **terms;                      /* what is added up for the vertices at hand, and by which weights */
+  float *term_weights;
+  float *positions, *normals;               /* planes of x, y, z; positions become those in camera space */
+  float *interleaved;                       /* 2 x 3 per vertex, where masks or many heads take the way through them */
+  int32_t *placed;
+  uint32_t *order;                          /* triangle_count: triangles by band */
+  uint32_t *found, *keys;                   /* the same: as they are found, and their bins; then what goes on into further bands */
+  uint32_t *bins;                           /* ends of the bins in `order`: FMI_BINS a band */
+  uint16_t *band_of_row;                    /* FMI_MAX_PICTURE */
   uint64_t *words;                          /* visibility of a band: FMI_BAND_WORDS */
-  float *texel_weights;                     /* head_count: of the pixel at hand */
+  fmi_batch *batch;
   bool busy;
 } fmi_lane;
 
-enum { FMI_SUBPIXELS = 256, FMI_OFF_GRID = INT32_MIN, FMI_BAND_WORDS = 1 << 17 };
+/* The largest side of a picture: two rows of 4 samples fit a band. */
+enum { FMI_MAX_PICTURE = 16384 };
+enum { FMI_SUBPIXELS = 256, FMI_OFF_GRID = INT32_MIN, FMI_BAND_WORDS = 1 << 17, FMI_MOST_BANDS = FMI_MAX_PICTURE / 2 };
+
+typedef struct fmi_raster_kernels fmi_raster_kernels;
 
 typedef struct fmi_software {
   fm_common common;
   fmi_pool pool;            /* of the scene: between begin and end */
   fm_allocator allocator;
+  const fmi_raster_kernels *kernels;
   const fm_mesh **heads;
   size_t head_count, triangle_count;
-  uint32_t *corners;        /* 3 per triangle: corner numbers */
-  uint32_t *vertices;       /* 3 per triangle */
-  uint32_t *surface_of;     /* per triangle */
+  size_t plane;             /* floats in a plane of vertices: their number, rounded up to whole lanes */
+  float **shapes;           /* per head: planes of x, y, z */
+  float **normal_terms;     /* planes of the normals' terms; NULL: normals are computed from the blended positions */
+  int32_t *triangles;       /* FMI_TRIANGLE_WORDS each */
+  int32_t **texcoords;      /* per head: FMI_TEXCOORD_WORDS per triangle; NULL where no sampler reads that head's */
   size_t surface_count, surface_room;
   fmi_surface *surfaces;
   size_t *uv_class;         /* per head: the first head whose UVs it shares */
   size_t pyramid_count, pyramid_room;
   fmi_pyramid *pyramids;
   bool textured, ignore_alpha;
-  float *normal_terms;      /* NULL: normals are computed from the blended positions */
   fm_camera fitted;
   int lane_count;
   fmi_lane *lanes;
   void *owner;
 } fmi_software;
+
+/* A float by its bits in a record, and back. */
+FMI_FN int32_t fmi_float_word(float x) { return (int32_t)fmi_float_bits(x); }
+FMI_FN float fmi_word_float(int32_t word) { return fmi_bits_float((uint32_t)word); }
+
+FMI_FN uint32_t fmi_triangle_surface(const fmi_software *s, uint32_t triangle) {
+  return (uint32_t)s->triangles[(size_t)triangle * FMI_TRIANGLE_WORDS + 3];
+}
 
 /* An image of a mesh's texture table, or NULL. */
 FMI_FN const fm_image *fmi_texture_image(const fm_mesh *mesh, uint32_t texture) {
@@ -10041,37 +10491,77 @@ FMI_FN uint32_t fmi_find_surface(fmi_env *env, fmi_software *s, fmi_surface_tabl
   return (uint32_t)s->surface_count - 1;
 }
 
-/* The UV of a corner of the sampler's head; a corner without one takes (0, 0). */
-FMI_FN void fmi_corner_texcoord(const fm_mesh *mesh, size_t corner, float uv[2]) {
-  uint32_t i = fmi_corner_uv(mesh, corner);
-  uv[0] = i == FM_NONE ? 0.0f : mesh->uvs[2 * (size_t)i];
-  uv[1] = i == FM_NONE ? 0.0f : mesh->uvs[2 * (size_t)i + 1];
+/* The UVs of all corners of a head, as records; a corner without one takes (0, 0). */
+FMI_FN bool fmi_make_texcoords(fmi_env *env, fmi_software *s, size_t head) {
+  const fm_mesh *mesh = s->heads[head];
+  size_t over_read = 8 - FMI_TEXCOORD_WORDS; /* a kernel loads 8 words of each */
+  int32_t *to = (int32_t *)fmi_alloc(env, &env->keep, s->triangle_count * FMI_TEXCOORD_WORDS + over_read, sizeof *to);
+  if (!to) return false;
+  s->texcoords[head] = to;
+  for (size_t t = 0; t < s->triangle_count; t++)
+    for (int k = 0; k < 3; k++, to += 2) {
+      uint32_t i = fmi_corner_uv(mesh, fmi_triangle_corner(mesh, t, k));
+      to[0] = i == FM_NONE ? 0 : fmi_float_word(mesh->uvs[2 * (size_t)i]);
+      to[1] = i == FM_NONE ? 0 : fmi_float_word(mesh->uvs[2 * (size_t)i + 1]);
+    }
+  memset(to, 0, over_read * sizeof *to);
+  return true;
 }
-
 FMI_FN bool fmi_build_pyramids(fmi_env *env, fmi_software *s) {
   for (size_t t = 0; t < s->triangle_count; t++) {
-    const fmi_surface *surface = &s->surfaces[s->surface_of[t]];
+    const fmi_surface *surface = &s->surfaces[fmi_triangle_surface(s, (uint32_t)t) & ~fmi_cutout_bit];
     for (size_t i = 0; i < surface->sampler_count; i++) {
       fmi_pyramid *pyramid = &s->pyramids[surface->samplers[i].pyramid];
       const fmi_level *level = &pyramid->level[0];
       double x[3], y[3];
+      const int32_t *texcoord = s->texcoords[surface->samplers[i].uv_head] + t * FMI_TEXCOORD_WORDS;
       for (size_t k = 0; k < 3; k++) {
-        float uv[2];
-        fmi_corner_texcoord(s->heads[surface->samplers[i].uv_head], s->corners[3 * t + k], uv);
-        x[k] = (double)uv[0] * level->width;
-        y[k] = (1.0 - (double)uv[1]) * level->height;
+        x[k] = (double)fmi_word_float(texcoord[2 * k]) * level->width;
+        y[k] = (1.0 - (double)fmi_word_float(texcoord[2 * k + 1])) * level->height;
       }
       fmi_cover_triangle(pyramid, x, y);
     }
   }
   for (size_t i = 0; i < s->pyramid_count; i++)
-    if (!fmi_build_levels(env, &env->keep, &s->pyramids[i])) return false;
+    if (!fmi_build_levels(env, &env->keep, &s->pyramids[i], true)) return false;
+  return true;
+}
+
+/* Three floats per vertex to planes; the last vertex again fills up the last lanes. */
+FMI_FN void fmi_make_planes(float *planes, size_t plane, const float *interleaved, size_t count) {
+  for (size_t v = 0; v < plane; v++)
+    for (size_t k = 0; k < 3; k++) planes[k * plane + v] = interleaved[3 * (v < count ? v : count - 1) + k];
+}
+
+/* Planes of the heads' positions and of the terms of the normals. */
+FMI_FN bool fmi_prepare_shapes(fmi_env *env, fmi_software *s) {
+  enum { MOST_HEADS_WITH_TERMS = 4 }; /* N (N + 1) / 2 terms cost more than direct normals beyond it */
+  size_t n = s->head_count, count = s->heads[0]->vertex_count, terms = fmi_normal_term_count(n);
+  s->plane = (count + FMI_MOST_LANES - 1) / FMI_MOST_LANES * FMI_MOST_LANES;
+  s->shapes = (float **)fmi_alloc(env, &env->keep, n, sizeof *s->shapes);
+  if (!s->shapes) return false;
+  for (size_t h = 0; h < n; h++) {
+    s->shapes[h] = (float *)fmi_alloc(env, &env->keep, s->plane, 3 * sizeof(float));
+    if (!s->shapes[h]) return false;
+    fmi_make_planes(s->shapes[h], s->plane, s->heads[h]->positions, count);
+  }
+  if (n > MOST_HEADS_WITH_TERMS) return true;
+  s->normal_terms = (float **)fmi_alloc(env, &env->keep, terms, sizeof *s->normal_terms);
+  float *sums = (float *)fmi_alloc(env, &env->temp, count, 3 * sizeof *sums);
+  if (!s->normal_terms || !sums) return false;
+  for (size_t h = 0, i = 0; h < n; h++)
+    for (size_t g = h; g < n; g++, i++) {
+      s->normal_terms[i] = (float *)fmi_alloc(env, &env->keep, s->plane, 3 * sizeof(float));
+      if (!s->normal_terms[i]) return false;
+      fmi_normal_term(sums, s->heads, h, g);
+      fmi_make_planes(s->normal_terms[i], s->plane, sums, count);
+    }
+  fmi_release(env, sums);
   return true;
 }
 
 /* Everything of the scene that frames share. Allocates in env->keep. */
 FMI_FN bool fmi_prepare_scene(fmi_env *env, fmi_software *s, const fm_scene *scene) {
-  enum { MOST_HEADS_WITH_TERMS = 4 }; /* N (N + 1) / 2 terms cost more than direct normals beyond it */
   size_t n = scene->head_count;
   s->heads = (const fm_mesh **)fmi_alloc(env, &env->keep, n, sizeof *s->heads);
   if (!s->heads) return false;
@@ -10103,98 +10593,96 @@ FMI_FN bool fmi_prepare_scene(fmi_env *env, fmi_software *s, const fm_scene *sce
   if (s->triangle_count >= FM_NONE)
     return fmi_fail(env, FM_ERROR_LIMIT, "%zu triangles are more than the rasterizer can count; make the mesh smaller",
                     s->triangle_count);
-  s->corners = (uint32_t *)fmi_alloc(env, &env->keep, s->triangle_count, 3 * sizeof *s->corners);
-  s->vertices = (uint32_t *)fmi_alloc(env, &env->keep, s->triangle_count, 3 * sizeof *s->vertices);
-  s->surface_of = (uint32_t *)fmi_alloc(env, &env->keep, s->triangle_count, sizeof *s->surface_of);
-  if (!s->corners || !s->vertices || !s->surface_of) return false;
+  s->triangles = (int32_t *)fmi_alloc(env, &env->keep, s->triangle_count, FMI_TRIANGLE_WORDS * sizeof *s->triangles);
+  if (!s->triangles) return false;
   fmi_surface_table table = {NULL, 0};
+  uint32_t surface = FM_NONE;
   for (size_t t = 0; t < s->triangle_count; t++) {
-    for (int k = 0; k < 3; k++) {
-      s->corners[3 * t + (size_t)k] = (uint32_t)fmi_triangle_corner(mesh, t, k);
-      s->vertices[3 * t + (size_t)k] = mesh->corners[s->corners[3 * t + (size_t)k]];
-    }
+    int32_t *record = s->triangles + t * FMI_TRIANGLE_WORDS;
     size_t polygon = fmi_triangle_polygon(mesh, t);
-    bool same = t > 0 && polygon == fmi_triangle_polygon(mesh, t - 1);
-    s->surface_of[t] = same ? s->surface_of[t - 1] : fmi_find_surface(env, s, &table, polygon);
-    if (s->surface_of[t] == FM_NONE) return false;
+    if (t == 0 || polygon != fmi_triangle_polygon(mesh, t - 1)) surface = fmi_find_surface(env, s, &table, polygon);
+    if (surface == FM_NONE) return false;
+    for (int k = 0; k < 3; k++) record[k] = (int32_t)mesh->corners[fmi_triangle_corner(mesh, t, k)];
+    record[3] = (int32_t)(surface | (s->surfaces[surface].cutout ? fmi_cutout_bit : 0));
   }
-  if (!fmi_build_pyramids(env, s)) return false;
-  if (n <= MOST_HEADS_WITH_TERMS) {
-    s->normal_terms = (float *)fmi_alloc(env, &env->keep, fmi_mul_size(fmi_normal_term_count(n), mesh->vertex_count),
-                                         3 * sizeof(float));
-    if (!s->normal_terms) return false;
-    fmi_normal_terms(s->normal_terms, s->heads, n);
-  }
+  s->texcoords = (int32_t **)fmi_alloc_zero(env, &env->keep, n, sizeof *s->texcoords);
+  if (!s->texcoords) return false;
+  for (size_t i = 0; i < s->surface_count; i++)
+    for (size_t k = 0; k < s->surfaces[i].sampler_count; k++) {
+      size_t head = s->surfaces[i].samplers[k].uv_head;
+      if (!s->texcoords[head] && !fmi_make_texcoords(env, s, head)) return false;
+    }
+  if (!fmi_build_pyramids(env, s) || !fmi_prepare_shapes(env, s)) return false;
   s->fitted = fm_fit_camera(s->heads, n, NULL);
   return true;
 }
 
 FMI_FN bool fmi_prepare_lane(fmi_env *env, fmi_lane *lane, const fmi_software *s) {
-  size_t v = s->heads[0]->vertex_count, h = s->head_count;
-  lane->shape_weights = (float *)fmi_alloc(env, &env->keep, h, sizeof(float));
-  lane->texture_weights = (float *)fmi_alloc(env, &env->keep, h, sizeof(float));
-  lane->texel_weights = (float *)fmi_alloc(env, &env->keep, h, sizeof(float));
-  lane->positions = (float *)fmi_alloc(env, &env->keep, v, 3 * sizeof(float));
-  lane->normals = (float *)fmi_alloc(env, &env->keep, v, 3 * sizeof(float));
-  lane->camera_space = (float *)fmi_alloc(env, &env->keep, v, 3 * sizeof(float));
-  lane->grid = (int32_t *)fmi_alloc(env, &env->keep, v, 2 * sizeof(int32_t));
-  lane->inverse_depth = (float *)fmi_alloc(env, &env->keep, v, sizeof(float));
-  lane->nearness = (float *)fmi_alloc(env, &env->keep, v, sizeof(float));
-  lane->drawn = (fmi_drawn *)fmi_alloc(env, &env->keep, s->triangle_count, sizeof *lane->drawn);
+  size_t count = s->heads[0]->vertex_count, triangles = s->triangle_count, heads = s->head_count;
+  size_t terms = fmi_max_size(heads, s->normal_terms ? fmi_normal_term_count(heads) : 0);
+  lane->shape_weights = (float *)fmi_alloc(env, &env->keep, heads, sizeof(float));
+  lane->texture_weights = (float *)fmi_alloc(env, &env->keep, heads, sizeof(float));
+  lane->terms = (const float **)fmi_alloc(env, &env->keep, terms, sizeof *lane->terms);
+  lane->term_weights = (float *)fmi_alloc(env, &env->keep, terms, sizeof(float));
+  lane->positions = (float *)fmi_alloc(env, &env->keep, s->plane, 3 * sizeof(float));
+  lane->normals = (float *)fmi_alloc(env, &env->keep, s->plane, 3 * sizeof(float));
+  lane->interleaved = (float *)fmi_alloc(env, &env->keep, count, 6 * sizeof(float));
+  lane->placed = (int32_t *)fmi_alloc(env, &env->keep, s->plane, FMI_PLACED_WORDS * sizeof *lane->placed);
+  lane->order = (uint32_t *)fmi_alloc(env, &env->keep, triangles, sizeof *lane->order);
+  lane->found = (uint32_t *)fmi_alloc(env, &env->keep, triangles, sizeof *lane->found);
+  lane->keys = (uint32_t *)fmi_alloc(env, &env->keep, triangles, sizeof *lane->keys);
+  lane->bins = (uint32_t *)fmi_alloc(env, &env->keep, FMI_MOST_BANDS * FMI_BINS, sizeof *lane->bins);
+  lane->band_of_row = (uint16_t *)fmi_alloc(env, &env->keep, FMI_MAX_PICTURE, sizeof *lane->band_of_row);
   lane->words = (uint64_t *)fmi_alloc(env, &env->keep, FMI_BAND_WORDS, sizeof *lane->words);
-  return lane->words != NULL && env->error->status == FM_OK;
+  lane->batch = (fmi_batch *)fmi_alloc(env, &env->keep, 1, sizeof *lane->batch);
+  return lane->batch != NULL && env->error->status == FM_OK;
 }
 
-/* ---- vertices ---- */
+
+/* ---- one frame being drawn: what the steps below share ---- */
+
+FMI_FN int32_t fmi_floor_pixel(int32_t grid) {
+  return grid >= 0 ? grid / FMI_SUBPIXELS : -((FMI_SUBPIXELS - 1 - grid) / FMI_SUBPIXELS);
+}
+
+/* Where samples lie in a pixel, in 1/256. */
+static const int32_t fmi_sample_1[1][2] = {{128, 128}};
+static const int32_t fmi_sample_4[4][2] = {{96, 32}, {224, 96}, {32, 160}, {160, 224}};
+
+/* The part of the picture that heads can cover is drawn band by band: rows [row0, row1) and columns [left, left + width). The word of
+   pixel (x, y) and sample i lies at words[((y - row0) * samples + i) * width + x - left]. */
+typedef struct fmi_band { int row0, row1, left, width; } fmi_band;
+
+typedef struct fmi_drawing {
+  const fmi_software *s;
+  fmi_lane *lane;
+  fmi_view view;
+  int samples;
+  const int32_t (*sample)[2];
+  int32_t lowest, highest;     /* of the samples' places in a pixel, x and y alike */
+  int left, top, right, bottom; /* the box of pixels that heads can cover; right and bottom lie outside */
+  fmi_band band;
+} fmi_drawing;
 
 /* The nearest depth that is drawn, in units of the fitted head, and how far outside the picture the grid reaches. */
 static const float fmi_near_depth = 0.01f;
 static const float fmi_grid_reach = 32768.0f;
 
-FMI_FN void fmi_place_vertices(fmi_lane *lane, const fmi_software *s, const fmi_view *view) {
-  size_t count = s->heads[0]->vertex_count;
-    for (size_t v = 0; v < count; v++) {
-    const float *p = lane->positions + 3 * v;
-    float *q = lane->camera_space + 3 * v, *n = lane->normals + 3 * v;
-    float x = (p[0] - view->center[0]) * view->scale, y = (p[1] - view->center[1]) * view->scale,
-          z = (p[2] - view->center[2]) * view->scale;
-    float nx = n[0], ny = n[1], nz = n[2];
-    for (int k = 0; k < 3; k++) {
-      const float *r = view->rotation[k];
-      q[k] = r[0] * x + r[1] * y + r[2] * z;
-      n[k] = r[0] * nx + r[1] * ny + r[2] * nz;
-    }
-    float depth = view->distance - q[2], inverse = view->orthographic ? 1.0f : 1.0f / depth;
-    float sx = view->middle[0] + view->zoom * (q[0] * inverse), sy = view->middle[1] - view->zoom * (q[1] * inverse);
-    bool inside =
-        (view->orthographic || depth >= fmi_near_depth) && fabsf(sx) < fmi_grid_reach && fabsf(sy) < fmi_grid_reach;
-    lane->inverse_depth[v] = inverse;
-    lane->nearness[v] = q[2] * inverse;
-    lane->grid[2 * v] = inside ? (int32_t)floorf(sx * (float)FMI_SUBPIXELS + 0.5f) : FMI_OFF_GRID;
-    lane->grid[2 * v + 1] = inside ? (int32_t)floorf(sy * (float)FMI_SUBPIXELS + 0.5f) : 0;
-  }
+/* Triangles that are less than 64 pixels wide and high, and on the grid, are compact: 32 bits hold their edge functions, anywhere in
+   their box with a kernel's overshoot of 16 pixels, and inside them four times that. */
+static const int32_t fmi_compact_extent = 1 << 14;
+
+FMI_FN const int32_t *fmi_placed(const fmi_lane *lane, uint32_t vertex) {
+  return lane->placed + (size_t)vertex * FMI_PLACED_WORDS;
 }
-
-FMI_FN bool fmi_any_mask(const float *const *masks, size_t count) {
-  for (size_t h = 0; masks && h < count; h++)
-    if (masks[h]) return true;
-  return false;
+FMI_FN bool fmi_is_placed(const fmi_lane *lane, uint32_t vertex) { return fmi_placed(lane, vertex)[0] != FMI_OFF_GRID; }
+FMI_FN void fmi_triangle_vertices(const fmi_software *s, uint32_t triangle, uint32_t vertex[3]) {
+  for (int k = 0; k < 3; k++) vertex[k] = (uint32_t)s->triangles[(size_t)triangle * FMI_TRIANGLE_WORDS + (size_t)k];
 }
-
-FMI_FN void fmi_blend_vertices(fmi_lane *lane, const fmi_software *s) {
-  bool masked = fmi_any_mask(lane->frame.shape_masks, s->head_count);
-  fm_blend(lane->positions, s->heads, lane->shape_weights, masked ? lane->frame.shape_masks : NULL, s->head_count);
-  if (lane->frame.unlit) memset(lane->normals, 0, s->heads[0]->vertex_count * 3 * sizeof(float));
-  else if (s->normal_terms && !masked)
-    fmi_blend_normals(lane->normals, s->normal_terms, s->heads[0]->vertex_count, lane->shape_weights, s->head_count);
-  else fm_normals(lane->normals, s->heads[0], lane->positions);
+/* Position of a vertex in camera space, after fmi_place. */
+FMI_FN void fmi_in_camera_space(const fmi_drawing *d, uint32_t vertex, double p[3]) {
+  for (size_t c = 0; c < 3; c++) p[c] = d->lane->positions[c * d->s->plane + vertex];
 }
-
-/* ---- visibility ---- */
-
-/* Where samples lie in a pixel, in 1/256. */
-static const int32_t fmi_sample_1[1][2] = {{128, 128}};
-static const int32_t fmi_sample_4[4][2] = {{96, 32}, {224, 96}, {32, 160}, {160, 224}};
 
 /* A triangle on the grid. Edge function k is positive inside, over the corner opposite to it: e_k / area is the weight of corner k. */
 typedef struct fmi_setup {
@@ -10204,6 +10692,7 @@ typedef struct fmi_setup {
   int64_t dx[3], dy[3];     /* steps of e_k for one grid unit to the right and down */
   int64_t bias[3];          /* 0 where a sample exactly on the edge belongs to the triangle (top-left rule), else 1 */
   float nearness[3], slope1, slope2;
+  int32_t low_x, high_x, low_y, high_y;
 } fmi_setup;
 
 /* False if it covers nothing. nearness are the corners'. */
@@ -10226,6 +10715,10 @@ FMI_FN bool fmi_set_up(fmi_setup *s, const int32_t x[3], const int32_t y[3], con
   float scale = 1.0f / (float)s->area;
   s->slope1 = (nearness[1] - nearness[0]) * scale;
   s->slope2 = (nearness[2] - nearness[0]) * scale;
+  s->low_x = fmi_min_int(x[0], fmi_min_int(x[1], x[2]));
+  s->high_x = fmi_max_int(x[0], fmi_max_int(x[1], x[2]));
+  s->low_y = fmi_min_int(y[0], fmi_min_int(y[1], y[2]));
+  s->high_y = fmi_max_int(y[0], fmi_max_int(y[1], y[2]));
   return true;
 }
 
@@ -10248,18 +10741,13 @@ FMI_FN uint64_t fmi_word(float nearness, uint32_t triangle) {
 }
 FMI_FN uint32_t fmi_word_triangle(uint64_t word) { return 0xFFFFFFFFu - (uint32_t)word; }
 
-/* A band of the picture: rows [row0, row1). */
-typedef struct fmi_band { int row0, row1, width, samples; const int32_t (*sample)[2]; uint64_t *words; } fmi_band;
-
-/* ---- texture lookup ---- */
-
 /* A point on a triangle: the weights of its corners (perspective-correct), and their change for one pixel to the right and down. */
 typedef struct fmi_point { float w[3], dx[3], dy[3]; } fmi_point;
 
 /* From q_k = weight of corner k before normalisation and its derivatives. */
 FMI_FN fmi_point fmi_make_point(const float q[3], const float qx[3], const float qy[3]) {
   fmi_point p;
-  float sum = q[0] + q[1] + q[2], inverse = sum != 0.0f ? 1.0f / sum : 0.0f;
+  float sum = q[0] + q[1] + q[2], inverse = fabsf(sum) > 0.0f ? 1.0f / sum : 0.0f;
   float sum_x = qx[0] + qx[1] + qx[2], sum_y = qy[0] + qy[1] + qy[2];
   for (int k = 0; k < 3; k++) {
     p.w[k] = q[k] * inverse;
@@ -10267,90 +10755,6 @@ FMI_FN fmi_point fmi_make_point(const float q[3], const float qx[3], const float
     p.dy[k] = (qy[k] - p.w[k] * sum_y) * inverse;
   }
   return p;
-}
-
-/* Adds to colour (RGBA) what the pyramid's heads give at uv: trilinear, repeated, each head by its weight. du, dv: changes of uv over
-   one pixel, as (x, y) pairs in texels of level 0. */
-FMI_FN void fmi_sample(const fmi_pyramid *pyramid, const size_t *heads, const float *weights, const float uv[2],
-                       const float dx[2], const float dy[2], float colour[4]) {
-  float x2 = dx[0] * dx[0] + dx[1] * dx[1], y2 = dy[0] * dy[0] + dy[1] * dy[1], rho2 = x2 > y2 ? x2 : y2;
-  float last = (float)(pyramid->level_count - 1),
-        lambda = rho2 > 1.0f ? (rho2 < 1e30f ? 0.5f * fmi_log2f(rho2) : last) : 0.0f;
-  if (lambda > last) lambda = last;
-  int low = (int)lambda;
-  float fraction = lambda - (float)low;
-  for (int i = 0; i < 2; i++) {
-    float share = i ? fraction : 1.0f - fraction;
-    if (share == 0.0f) continue;
-    const fmi_level *level = &pyramid->level[low + i];
-    /* into [0, 1) first: repeat wrapping, and no overflow however large uv is */
-    float u = uv[0] - floorf(uv[0]), v = uv[1] - floorf(uv[1]);
-    float px = u * (float)level->width - 0.5f, py = (1.0f - v) * (float)level->height - 0.5f;
-    float fx = floorf(px), fy = floorf(py), tx = px - fx, ty = py - fy;
-    int x0 = fmi_wrap((int)fx, level->width), y0 = fmi_wrap((int)fy, level->height);
-    int x1 = x0 + 1 < level->width ? x0 + 1 : 0, y1 = y0 + 1 < level->height ? y0 + 1 : 0;
-    size_t stride = pyramid->heads * 4, row0 = (size_t)y0 * (size_t)level->width,
-           row1 = (size_t)y1 * (size_t)level->width;
-    const uint8_t *t00 = level->texels + (row0 + (size_t)x0) * stride,
-                  *t10 = level->texels + (row0 + (size_t)x1) * stride;
-    const uint8_t *t01 = level->texels + (row1 + (size_t)x0) * stride,
-                  *t11 = level->texels + (row1 + (size_t)x1) * stride;
-    float w00 = (1.0f - tx) * (1.0f - ty), w10 = tx * (1.0f - ty), w01 = (1.0f - tx) * ty, w11 = tx * ty;
-    for (size_t h = 0; h < pyramid->heads; h++) {
-      float weight = share * weights[heads[h]];
-      if (weight == 0.0f) continue;
-      for (size_t c = 0; c < 4; c++) {
-        size_t k = 4 * h + c;
-        colour[c] += weight * (((float)t00[k] * w00 + (float)t10[k] * w10) + ((float)t01[k] * w01 + (float)t11[k] * w11));
-      }
-    }
-  }
-}
-
-/* The blended texture colour (RGBA, 0 to 255, not clamped) of a point on a triangle. */
-FMI_FN void fmi_surface_colour(const fmi_software *s, fmi_lane *lane, uint32_t triangle, const fmi_point *point,
-                               float colour[4]) {
-  const fmi_surface *surface = &s->surfaces[s->surface_of[triangle]];
-  const float *weights = lane->texture_weights;
-  memset(colour, 0, 4 * sizeof *colour);
-  if (lane->frame.texture_masks) {
-    for (size_t h = 0; h < s->head_count; h++) {
-      const float *mask = lane->frame.texture_masks[h];
-      float m = 1.0f;
-      if (mask)
-        m = point->w[0] * mask[s->vertices[3 * triangle]] + point->w[1] * mask[s->vertices[3 * triangle + 1]] +
-            point->w[2] * mask[s->vertices[3 * triangle + 2]];
-      lane->texel_weights[h] = weights[h] * m;
-    }
-    weights = lane->texel_weights;
-  }
-  if (surface->sampler_count == 0) {
-    colour[0] = colour[1] = colour[2] = (float)FMI_PLAIN_GREY;
-    colour[3] = 255.0f;
-    return;
-  }
-  for (size_t i = 0; i < surface->plain_count; i++) {
-    float w = weights[surface->plain_heads[i]];
-    for (int c = 0; c < 3; c++) colour[c] += w * (float)FMI_PLAIN_GREY;
-    colour[3] += w * 255.0f;
-  }
-  for (size_t i = 0; i < surface->sampler_count; i++) {
-    const fmi_sampler *sampler = &surface->samplers[i];
-    const fmi_pyramid *pyramid = &s->pyramids[sampler->pyramid];
-    const fm_mesh *mesh = s->heads[sampler->uv_head];
-    float size[2], at[3][2], uv[2], dx[2], dy[2];
-    size[0] = (float)pyramid->level[0].width;
-    size[1] = (float)pyramid->level[0].height;
-    for (size_t k = 0; k < 3; k++) fmi_corner_texcoord(mesh, s->corners[3 * triangle + k], at[k]);
-    for (int c = 0; c < 2; c++) {
-      float d1 = at[1][c] - at[0][c], d2 = at[2][c] - at[0][c];
-      uv[c] = at[0][c] + (point->w[1] * d1 + point->w[2] * d2);
-      if (!(fabsf(uv[c]) < 1e9f)) uv[c] = 0.0f; /* beyond it a float has no fraction left to repeat by */
-      dx[c] = (point->dx[1] * d1 + point->dx[2] * d2) * size[c];
-      dy[c] = (point->dy[1] * d1 + point->dy[2] * d2) * size[c];
-    }
-    fmi_sample(pyramid, sampler->heads, weights, uv, dx, dy, colour);
-  }
 }
 
 /* The point of a triangle on the grid, where its edge functions are e. */
@@ -10371,12 +10775,14 @@ FMI_FN float fmi_clamp_to_float(double x) { return (float)(x < -1e18 ? -1e18 : x
 /* The point of a triangle that was clipped, under a place on the screen (pixels): the ray through it against the plane of the whole
    triangle. q_k = ray . (p_i x p_j); its derivatives follow from the ray's. Rounding may leave it a little outside: it is
    brought back. */
-FMI_FN fmi_point fmi_ray_point(const fmi_lane *lane, const fmi_view *view, const uint32_t vertex[3], float sx, float sy) {
+FMI_FN fmi_point fmi_ray_point(const fmi_drawing *d, const uint32_t vertex[3], float sx, float sy) {
+  const fmi_view *view = &d->view;
   double p[3][3], q[3], qx[3], qy[3], zoom = view->zoom, total = 0.0, largest = 0.0;
   double rx = ((double)sx - view->middle[0]) / zoom, ry = (view->middle[1] - (double)sy) / zoom;
-  for (int k = 0; k < 3; k++)
-    for (int c = 0; c < 3; c++)
-      p[k][c] = lane->camera_space[3 * (size_t)vertex[k] + (size_t)c] - (c == 2 ? view->distance : 0.0f);
+  for (int k = 0; k < 3; k++) {
+    fmi_in_camera_space(d, vertex[k], p[k]);
+    p[k][2] -= view->distance;
+  }
   for (int k = 0; k < 3; k++) {
     const double *a = p[(k + 1) % 3], *b = p[(k + 2) % 3];
     if (view->orthographic) { /* the same in two dimensions */
@@ -10405,41 +10811,27 @@ FMI_FN fmi_point fmi_ray_point(const fmi_lane *lane, const fmi_view *view, const
   return fmi_make_point(fq, fx, fy);
 }
 
-/* ---- drawing ---- */
+FMI_FN bool fmi_is_on_grid(const fmi_lane *lane, const uint32_t vertex[3]) {
+  return fmi_is_placed(lane, vertex[0]) && fmi_is_placed(lane, vertex[1]) && fmi_is_placed(lane, vertex[2]);
+}
 
-/* One frame being drawn: what the steps below share. */
-typedef struct fmi_drawing {
-  const fmi_software *s;
-  fmi_lane *lane;
-  fmi_view view;
-  fmi_band band;
-} fmi_drawing;
-
-/* Loads a triangle. False where a corner is off the grid (needs clipping) or it covers nothing. */
-FMI_FN bool fmi_load_triangle(const fmi_drawing *d, uint32_t triangle, fmi_setup *setup) {
-  const uint32_t *vertex = d->s->vertices + 3 * (size_t)triangle;
+/* Loads a triangle that is on the grid. False where it covers nothing. */
+FMI_FN bool fmi_load_triangle(const fmi_lane *lane, const uint32_t vertex[3], fmi_setup *setup) {
   int32_t x[3], y[3];
   float nearness[3];
   for (int k = 0; k < 3; k++) {
-    x[k] = d->lane->grid[2 * (size_t)vertex[k]];
-    y[k] = d->lane->grid[2 * (size_t)vertex[k] + 1];
-    nearness[k] = d->lane->nearness[vertex[k]];
-    if (x[k] == FMI_OFF_GRID) return false;
+    const int32_t *placed = fmi_placed(lane, vertex[k]);
+    x[k] = placed[0];
+    y[k] = placed[1];
+    nearness[k] = fmi_word_float(placed[2]);
   }
   return fmi_set_up(setup, x, y, nearness);
-}
-FMI_FN bool fmi_is_off_grid(const fmi_drawing *d, uint32_t triangle) {
-  const uint32_t *vertex = d->s->vertices + 3 * (size_t)triangle;
-  for (int k = 0; k < 3; k++)
-    if (d->lane->grid[2 * (size_t)vertex[k]] == FMI_OFF_GRID) return true;
-  return false;
 }
 
 /* Is a triangle that leaves the grid seen from behind? */
 FMI_FN bool fmi_is_back_in_space(const fmi_drawing *d, const uint32_t vertex[3]) {
   double p[3][3];
-  for (size_t k = 0; k < 3; k++)
-    for (size_t c = 0; c < 3; c++) p[k][c] = d->lane->camera_space[3 * (size_t)vertex[k] + c];
+  for (int k = 0; k < 3; k++) fmi_in_camera_space(d, vertex[k], p[k]);
   double ax = p[1][0] - p[0][0], ay = p[1][1] - p[0][1], az = p[1][2] - p[0][2];
   double bx = p[2][0] - p[0][0], by = p[2][1] - p[0][1], bz = p[2][2] - p[0][2];
   double nx = ay * bz - az * by, ny = az * bx - ax * bz, nz = ax * by - ay * bx;
@@ -10447,65 +10839,773 @@ FMI_FN bool fmi_is_back_in_space(const fmi_drawing *d, const uint32_t vertex[3])
   return nz * (d->view.distance - p[0][2]) - nx * p[0][0] - ny * p[0][1] < 0.0;
 }
 
-/* The point of a triangle at the mean of n places that sum to (x, y), in grid units. *back: seen from behind. */
+/* The point of any triangle at the mean of n places that sum to (x, y), in grid units. *back: seen from behind. */
 FMI_FN fmi_point fmi_triangle_point(const fmi_drawing *d, uint32_t triangle, int64_t x, int64_t y, int n, bool *back) {
-  const uint32_t *vertex = d->s->vertices + 3 * (size_t)triangle;
+  uint32_t vertex[3];
   fmi_setup t;
-  float e[3] = {1.0f, 0.0f, 0.0f}, inverse[3];
-  if (fmi_is_off_grid(d, triangle)) {
+  float e[3], inverse[3];
+  fmi_triangle_vertices(d->s, triangle, vertex);
+  if (!fmi_is_on_grid(d->lane, vertex)) {
     *back = fmi_is_back_in_space(d, vertex);
-    return fmi_ray_point(d->lane, &d->view, vertex, (float)x / (float)(n * FMI_SUBPIXELS),
-                         (float)y / (float)(n * FMI_SUBPIXELS));
+    return fmi_ray_point(d, vertex, (float)x / (float)(n * FMI_SUBPIXELS), (float)y / (float)(n * FMI_SUBPIXELS));
   }
-  fmi_load_triangle(d, triangle, &t); /* it covered a sample: it has an area */
+  fmi_load_triangle(d->lane, vertex, &t); /* it covered a sample: it has an area */
   for (int k = 0; k < 3; k++) {
     int a = (k + 1) % 3;
     e[k] = (float)(t.dx[k] * (x - (int64_t)n * t.x[a]) + t.dy[k] * (y - (int64_t)n * t.y[a])) / (float)n;
-    inverse[k] = d->lane->inverse_depth[vertex[k]];
+    inverse[k] = fmi_word_float(fmi_placed(d->lane, vertex[k])[3]);
   }
   *back = t.back;
   return fmi_grid_point(&t, e, inverse);
 }
 
-/* Is the blended texture opaque at this place of the picture (grid units)? */
-FMI_FN bool fmi_is_opaque(const fmi_drawing *d, uint32_t triangle, int32_t x, int32_t y) {
-  float colour[4];
-  bool back;
-  fmi_point point = fmi_triangle_point(d, triangle, x, y, 1, &back);
-  fmi_surface_colour(d->s, d->lane, triangle, &point, colour);
-  return colour[3] >= 127.5f;
+struct fmi_raster_kernels {
+  /* out[i] = sum over k of weights[k] * from[k][i], added in this order; count is a multiple of FMI_MOST_LANES */
+  void (*weigh)(float *out, const float *const *from, const float *weights, size_t terms, size_t count);
+  /* from blended planes to camera space and placed records; finds the box */
+  void (*place)(fmi_drawing *d);
+  /* lists the triangles that can cover a sample in lane->found, their bins in lane->keys; returns how many */
+  size_t (*find)(const fmi_drawing *d);
+  /* write the words of small or of compact triangles; of those that go on below the band, fill_compact puts the numbers into carry,
+     which may be `triangles`, and returns how many they are */
+  void (*fill_small)(const fmi_drawing *d, const uint32_t *triangles, size_t count);
+  size_t (*fill_compact)(const fmi_drawing *d, const uint32_t *triangles, size_t count, uint32_t *carry);
+  void (*shade)(const fmi_drawing *d, fmi_batch *batch);
+  void (*shade_alpha)(const fmi_drawing *d, fmi_batch *batch);
+};
+
+#endif /* FACEMORPH_NO_RENDER */
+#endif /* FMI_COMPILING */
+
+#if defined(FMI_SUFFIX) && FMI_BLOCK == FMI_BLOCK_RASTER
+/* ---- block: vertices, visibility and shading at each level ---- */
+
+static void FMI_AT_LEVEL(fmi_weigh)(float *out, const float *const *from, const float *weights, size_t terms, size_t count) {
+  for (size_t i = 0; i < count; i += FMI_LANES) {
+    fmi_vf sum = terms ? fmi_mulf(fmi_setf(weights[0]), fmi_loadf(from[0] + i)) : fmi_setf(0.0f);
+    for (size_t k = 1; k < terms; k++) sum = fmi_addf(sum, fmi_mulf(fmi_setf(weights[k]), fmi_loadf(from[k] + i)));
+    fmi_storef(out + i, sum);
+  }
 }
 
-FMI_FN int32_t fmi_floor_pixel(int32_t grid) {
-  return grid >= 0 ? grid / FMI_SUBPIXELS : -((FMI_SUBPIXELS - 1 - grid) / FMI_SUBPIXELS);
+/* Makes vectors unit; zero stays zero. Tiny ones are scaled up first, so that their squares do not vanish. */
+FMI_INLINE void FMI_AT_LEVEL(fmi_unit)(fmi_vf n[3]) {
+  fmi_vf zero = fmi_setf(0.0f), one = fmi_setf(1.0f), largest = fmi_absf(n[0]);
+  for (int k = 1; k < 3; k++) {
+    fmi_vf a = fmi_absf(n[k]);
+    largest = fmi_pickf(fmi_ltf(largest, a), a, largest);
+  }
+  fmi_vm any = fmi_ltf(zero, largest),
+         extreme = fmi_andm(any, fmi_orm(fmi_ltf(largest, fmi_setf(1e-15f)), fmi_ltf(fmi_setf(1e15f), largest)));
+  if (fmi_bitsm(extreme)) {
+    fmi_vf by = fmi_pickf(extreme, largest, one);
+    FMI_UNROLL
+    for (int k = 0; k < 3; k++) n[k] = fmi_divf(n[k], by);
+  }
+  fmi_vf length = fmi_rootf(fmi_addf(fmi_addf(fmi_mulf(n[0], n[0]), fmi_mulf(n[1], n[1])), fmi_mulf(n[2], n[2])));
+  length = fmi_pickf(any, length, one);
+  FMI_UNROLL
+  for (int k = 0; k < 3; k++) n[k] = fmi_pickf(any, fmi_divf(n[k], length), zero);
 }
 
-/* Writes a triangle's words into the band. */
+FMI_INLINE fmi_vf FMI_AT_LEVEL(fmi_dot)(const float r[3], const fmi_vf v[3]) {
+  return fmi_addf(fmi_addf(fmi_mulf(fmi_setf(r[0]), v[0]), fmi_mulf(fmi_setf(r[1]), v[1])), fmi_mulf(fmi_setf(r[2]), v[2]));
+}
+
+static void FMI_AT_LEVEL(fmi_place)(fmi_drawing *d) {
+  const fmi_view *view = &d->view;
+  fmi_lane *lane = d->lane;
+  size_t plane = d->s->plane;
+  fmi_vf one = fmi_setf(1.0f), zero = fmi_setf(0.0f), reach = fmi_setf(fmi_grid_reach), grid = fmi_setf((float)FMI_SUBPIXELS),
+         half = fmi_setf(0.5f);
+  fmi_vi low_x = fmi_seti(INT32_MAX), high_x = fmi_seti(INT32_MIN), low_y = low_x, high_y = high_x;
+  uint32_t outside = 0;
+  for (size_t v = 0; v < plane; v += FMI_LANES) {
+    fmi_vf p[3], q[3], n[3];
+    fmi_vi record[FMI_PLACED_WORDS];
+    FMI_UNROLL
+    for (size_t k = 0; k < 3; k++) {
+      p[k] = fmi_mulf(fmi_subf(fmi_loadf(lane->positions + k * plane + v), fmi_setf(view->center[k])), fmi_setf(view->scale));
+      n[k] = fmi_loadf(lane->normals + k * plane + v);
+    }
+    FMI_AT_LEVEL(fmi_unit)(n);
+    FMI_UNROLL
+    for (size_t k = 0; k < 3; k++) {
+      q[k] = FMI_AT_LEVEL(fmi_dot)(view->rotation[k], p);
+      record[4 + k] = fmi_asi(FMI_AT_LEVEL(fmi_dot)(view->rotation[k], n));
+      fmi_storef(lane->positions + k * plane + v, q[k]);
+    }
+    fmi_vf depth = fmi_subf(fmi_setf(view->distance), q[2]), inverse = view->orthographic ? one : fmi_divf(one, depth);
+    fmi_vf sx = fmi_addf(fmi_setf(view->middle[0]), fmi_mulf(fmi_setf(view->zoom), fmi_mulf(q[0], inverse))),
+           sy = fmi_subf(fmi_setf(view->middle[1]), fmi_mulf(fmi_setf(view->zoom), fmi_mulf(q[1], inverse)));
+    fmi_vm inside = fmi_andm(fmi_ltf(fmi_absf(sx), reach), fmi_ltf(fmi_absf(sy), reach));
+    if (!view->orthographic) inside = fmi_andm(inside, fmi_lef(fmi_setf(fmi_near_depth), depth));
+    sx = fmi_pickf(inside, sx, zero);
+    sy = fmi_pickf(inside, sy, zero);
+    fmi_vi x = fmi_toi(fmi_floorf(fmi_addf(fmi_mulf(sx, grid), half))), y = fmi_toi(fmi_floorf(fmi_addf(fmi_mulf(sy, grid), half)));
+    outside |= ~fmi_bitsm(inside);
+    low_x = fmi_mini(low_x, x);
+    high_x = fmi_maxi(high_x, x);
+    low_y = fmi_mini(low_y, y);
+    high_y = fmi_maxi(high_y, y);
+    record[0] = fmi_picki(inside, x, fmi_seti(FMI_OFF_GRID));
+    record[1] = fmi_picki(inside, y, fmi_seti(0));
+    record[2] = fmi_asi(fmi_mulf(q[2], inverse));
+    record[3] = fmi_asi(inverse);
+    record[7] = fmi_seti(0);
+    fmi_store8(lane->placed + v * FMI_PLACED_WORDS, record);
+  }
+  int32_t box[4][FMI_LANES];
+  fmi_storei(box[0], low_x);
+  fmi_storei(box[1], low_y);
+  fmi_storei(box[2], high_x);
+  fmi_storei(box[3], high_y);
+  for (int l = 1; l < FMI_LANES; l++) {
+    box[0][0] = fmi_min_int(box[0][0], box[0][l]);
+    box[1][0] = fmi_min_int(box[1][0], box[1][l]);
+    box[2][0] = fmi_max_int(box[2][0], box[2][l]);
+    box[3][0] = fmi_max_int(box[3][0], box[3][l]);
+  }
+  if (outside << (32 - FMI_LANES)) return; /* what is clipped can reach any pixel */
+  d->left = fmi_clamp_int(fmi_floor_pixel(box[0][0]), 0, d->right);
+  d->top = fmi_clamp_int(fmi_floor_pixel(box[1][0]), 0, d->bottom);
+  d->right = fmi_clamp_int(fmi_floor_pixel(box[2][0]) + 1, d->left, d->right);
+  d->bottom = fmi_clamp_int(fmi_floor_pixel(box[3][0]) + 1, d->top, d->bottom);
+}
+
+/* Triangles on the grid, one a lane. */
+typedef struct FMI_AT_LEVEL(fmi_group) {
+  fmi_vi x[3], y[3];
+  fmi_vi words[3][2];       /* nearness and 1 / depth of the corners */
+  uint32_t vertex[3][FMI_LANES];
+  fmi_vi surface;
+  fmi_vi low_x, high_x, low_y, high_y;
+} FMI_AT_LEVEL(fmi_group);
+#define fmi_group FMI_AT_LEVEL(fmi_group)
+
+FMI_INLINE void FMI_AT_LEVEL(fmi_load_group)(fmi_group *g, const fmi_drawing *d, const uint32_t *triangle) {
+  fmi_vi record[4];
+  fmi_gather4(record, d->s->triangles, FMI_TRIANGLE_WORDS, triangle);
+  g->surface = record[3];
+  FMI_UNROLL
+  for (int k = 0; k < 3; k++) {
+    fmi_vi placed[4];
+    fmi_storei((int32_t *)g->vertex[k], record[k]);
+    fmi_gather4(placed, d->lane->placed, FMI_PLACED_WORDS, g->vertex[k]);
+    g->x[k] = placed[0];
+    g->y[k] = placed[1];
+    g->words[k][0] = placed[2];
+    g->words[k][1] = placed[3];
+  }
+  g->low_x = fmi_mini(fmi_mini(g->x[0], g->x[1]), g->x[2]);
+  g->high_x = fmi_maxi(fmi_maxi(g->x[0], g->x[1]), g->x[2]);
+  g->low_y = fmi_mini(fmi_mini(g->y[0], g->y[1]), g->y[2]);
+  g->high_y = fmi_maxi(fmi_maxi(g->y[0], g->y[1]), g->y[2]);
+}
+/* Twice the signed area of triangles that are compact. */
+FMI_INLINE fmi_vi FMI_AT_LEVEL(fmi_group_area)(const fmi_group *g) {
+  return fmi_subi(fmi_muli(fmi_subi(g->x[1], g->x[0]), fmi_subi(g->y[2], g->y[0])),
+                  fmi_muli(fmi_subi(g->x[2], g->x[0]), fmi_subi(g->y[1], g->y[0])));
+}
+
+/* Columns or rows of pixels with a sample at or beyond `low`, up to `high`. */
+FMI_INLINE fmi_vi FMI_AT_LEVEL(fmi_first_pixel)(const fmi_drawing *d, fmi_vi low) {
+  return fmi_downi(fmi_addi(low, fmi_seti(FMI_SUBPIXELS - 1 - d->highest)), 8);
+}
+FMI_INLINE fmi_vi FMI_AT_LEVEL(fmi_last_pixel)(const fmi_drawing *d, fmi_vi high) {
+  return fmi_downi(fmi_subi(high, fmi_seti(d->lowest)), 8);
+}
+
+static size_t FMI_AT_LEVEL(fmi_find)(const fmi_drawing *d) {
+  fmi_lane *lane = d->lane;
+  const uint32_t last = (uint32_t)d->s->triangle_count - 1;
+  size_t found = 0;
+  fmi_vi zero = fmi_seti(0), compact = fmi_seti(fmi_compact_extent);
+  for (size_t first = 0; first < d->s->triangle_count; first += FMI_LANES) {
+    uint32_t triangle[FMI_LANES];
+    int32_t low[FMI_LANES], high[FMI_LANES];
+    fmi_group g;
+    for (uint32_t l = 0; l < FMI_LANES; l++) triangle[l] = first + l <= last ? (uint32_t)first + l : last;
+    FMI_AT_LEVEL(fmi_load_group)(&g, d, triangle);
+    fmi_vi area = FMI_AT_LEVEL(fmi_group_area)(&g);
+    fmi_vm off = fmi_eqi(g.low_x, fmi_seti(FMI_OFF_GRID)),
+           fits = fmi_andm(fmi_gti(compact, fmi_subi(g.high_x, g.low_x)), fmi_gti(compact, fmi_subi(g.high_y, g.low_y)));
+    fmi_vi x0 = FMI_AT_LEVEL(fmi_first_pixel)(d, g.low_x), x1 = FMI_AT_LEVEL(fmi_last_pixel)(d, g.high_x),
+           y0 = FMI_AT_LEVEL(fmi_first_pixel)(d, g.low_y), y1 = FMI_AT_LEVEL(fmi_last_pixel)(d, g.high_y);
+    fmi_vi width = fmi_subi(x1, x0), height = fmi_subi(y1, y0);
+    uint32_t flat = fmi_bitsm(fmi_andm(fits, fmi_eqi(area, zero)));
+    if (lane->frame.cull == FM_CULL_BACK) flat |= fmi_bitsm(fmi_andm(fits, fmi_gti(area, zero)));
+    uint32_t empty = fmi_signsi(fmi_ori(fmi_ori(width, height),
+                                        fmi_ori(fmi_ori(fmi_subi(x1, fmi_seti(d->left)), fmi_subi(fmi_seti(d->right - 1), x0)),
+                                                fmi_ori(fmi_subi(y1, fmi_seti(d->top)), fmi_subi(fmi_seti(d->bottom - 1), y0)))));
+    uint32_t clipped = fmi_bitsm(off), alive = clipped | ~(flat | empty);
+    /* compact: on the grid, no cut-out; small: at most 4 x 4 pixels as well, all of them in the picture */
+    uint32_t plain = fmi_bitsm(fits) & ~clipped & ~fmi_signsi(g.surface);
+    uint32_t small = plain &
+                     ~fmi_signsi(fmi_ori(fmi_ori(fmi_subi(fmi_seti(3), width), fmi_subi(fmi_seti(3), height)),
+                                         fmi_ori(fmi_ori(fmi_subi(x0, fmi_seti(d->left)), fmi_subi(fmi_seti(d->right - 1), x1)),
+                                                 fmi_ori(fmi_subi(y0, fmi_seti(d->top)), fmi_subi(fmi_seti(d->bottom - 1), y1)))));
+    if (first + FMI_LANES > d->s->triangle_count) alive &= (1u << (d->s->triangle_count - first)) - 1;
+    fmi_storei(low, fmi_maxi(y0, fmi_seti(d->top)));
+    fmi_storei(high, y1);
+    for (uint32_t bits = alive & (uint32_t)((1ull << FMI_LANES) - 1); bits; bits &= bits - 1) {
+      int l = fmi_lowest_bit(bits);
+      uint32_t key = FMI_BIN_OTHER;
+      if (!(clipped >> l & 1)) {
+        uint32_t band = lane->band_of_row[low[l]];
+        bool inside = small >> l & 1 && lane->band_of_row[high[l]] == band;
+        key = FMI_BINS * band + (inside ? FMI_BIN_SMALL : plain >> l & 1 ? FMI_BIN_COMPACT : FMI_BIN_OTHER);
+      }
+      lane->found[found] = triangle[l];
+      lane->keys[found++] = key;
+    }
+  }
+  return found;
+}
+
+/* The key of nearness, ordered as an unsigned integer. */
+FMI_INLINE fmi_vi FMI_AT_LEVEL(fmi_order)(fmi_vf nearness) {
+  fmi_vi bits = fmi_asi(nearness);
+  return fmi_xori(bits, fmi_ori(fmi_downi(bits, 31), fmi_seti(INT32_MIN)));
+}
+
+/* Edge functions of a group of compact triangles: steps, biases, and values at a place. */
+FMI_INLINE void FMI_AT_LEVEL(fmi_group_steps)(const fmi_group *g, fmi_vi area, fmi_vi dx[3], fmi_vi dy[3]) {
+  fmi_vi sign = fmi_downi(area, 31);
+  FMI_UNROLL
+  for (int k = 0; k < 3; k++) {
+    int a = (k + 1) % 3, b = (k + 2) % 3;
+    dx[k] = fmi_subi(fmi_xori(fmi_subi(g->y[a], g->y[b]), sign), sign);
+    dy[k] = fmi_subi(fmi_xori(fmi_subi(g->x[b], g->x[a]), sign), sign);
+  }
+}
+/* Top-left rule: does a sample exactly on the edge belong to the triangle? */
+FMI_INLINE fmi_vm FMI_AT_LEVEL(fmi_owns_edge)(fmi_vi dx, fmi_vi dy) {
+  fmi_vi zero = fmi_seti(0);
+  return fmi_orm(fmi_gti(dx, zero), fmi_andm(fmi_eqi(dx, zero), fmi_gti(dy, zero)));
+}
+FMI_INLINE fmi_vi FMI_AT_LEVEL(fmi_size)(fmi_vi a) {
+  fmi_vi sign = fmi_downi(a, 31);
+  return fmi_subi(fmi_xori(a, sign), sign);
+}
+
+static void FMI_AT_LEVEL(fmi_fill_small)(const fmi_drawing *d, const uint32_t *triangles, size_t count) {
+  const fmi_band *band = &d->band;
+  fmi_vi zero = fmi_seti(0), one = fmi_seti(1);
+  for (size_t first = 0; first < count; first += FMI_LANES) {
+    uint32_t triangle[FMI_LANES], base[FMI_LANES];
+    int32_t low_words[FMI_LANES], keys[FMI_LANES];
+    fmi_group g;
+    fmi_vi dx[3], dy[3], corner[3], bias[3], at[3][4];
+    /* drawing the last one again changes nothing */
+    for (size_t l = 0; l < FMI_LANES; l++) triangle[l] = triangles[fmi_min_size(first + l, count - 1)];
+    FMI_AT_LEVEL(fmi_load_group)(&g, d, triangle);
+    fmi_vi area = FMI_AT_LEVEL(fmi_group_area)(&g);
+    FMI_AT_LEVEL(fmi_group_steps)(&g, area, dx, dy);
+    fmi_vi x0 = FMI_AT_LEVEL(fmi_first_pixel)(d, g.low_x), y0 = FMI_AT_LEVEL(fmi_first_pixel)(d, g.low_y);
+    fmi_vi columns = fmi_subi(FMI_AT_LEVEL(fmi_last_pixel)(d, g.high_x), x0),
+           rows = fmi_subi(FMI_AT_LEVEL(fmi_last_pixel)(d, g.high_y), y0);
+    int column_count = 1, row_count = 1;
+    while (fmi_bitsm(fmi_gti(columns, fmi_seti(column_count - 1)))) column_count++;
+    while (fmi_bitsm(fmi_gti(rows, fmi_seti(row_count - 1)))) row_count++;
+    FMI_UNROLL
+    for (int k = 0; k < 3; k++) {
+      int a = (k + 1) % 3;
+      bias[k] = fmi_picki(FMI_AT_LEVEL(fmi_owns_edge)(dx[k], dy[k]), zero, one);
+      corner[k] = fmi_addi(fmi_muli(dx[k], fmi_subi(fmi_lefti(x0, 8), g.x[a])), fmi_muli(dy[k], fmi_subi(fmi_lefti(y0, 8), g.y[a])));
+      for (int i = 0; i < d->samples; i++)
+        at[k][i] = fmi_addi(fmi_muli(dx[k], fmi_seti(d->sample[i][0])), fmi_muli(dy[k], fmi_seti(d->sample[i][1])));
+    }
+    fmi_vf near0 = fmi_asf(g.words[0][0]), scale = fmi_divf(fmi_setf(1.0f), fmi_tof(FMI_AT_LEVEL(fmi_size)(area)));
+    fmi_vf slope1 = fmi_mulf(fmi_subf(fmi_asf(g.words[1][0]), near0), scale),
+           slope2 = fmi_mulf(fmi_subf(fmi_asf(g.words[2][0]), near0), scale);
+    fmi_storei((int32_t *)base,
+               fmi_addi(fmi_muli(fmi_subi(y0, fmi_seti(band->row0)), fmi_seti(band->width * d->samples)), fmi_subi(x0, fmi_seti(band->left))));
+    fmi_storei(low_words, fmi_subi(fmi_seti(-1), fmi_loadi((const int32_t *)triangle)));
+    for (int row = 0; row < row_count; row++) {
+      fmi_vi e0 = corner[0], e1 = corner[1], e2 = corner[2];
+      for (int column = 0; column < column_count; column++) {
+        for (int i = 0; i < d->samples; i++) {
+          fmi_vi s0 = fmi_addi(e0, at[0][i]), s1 = fmi_addi(e1, at[1][i]), s2 = fmi_addi(e2, at[2][i]);
+          uint32_t covered = fmi_signsi(fmi_ori(fmi_ori(fmi_subi(s0, bias[0]), fmi_subi(s1, bias[1])), fmi_subi(s2, bias[2]))) ^
+                             (uint32_t)((1ull << FMI_LANES) - 1);
+          if (!covered) continue;
+          fmi_vf nearness = fmi_addf(near0, fmi_addf(fmi_mulf(fmi_tof(s1), slope1), fmi_mulf(fmi_tof(s2), slope2)));
+          uint64_t *words = d->lane->words + (size_t)(row * d->samples + i) * (size_t)band->width + (size_t)column;
+          fmi_storei(keys, FMI_AT_LEVEL(fmi_order)(nearness));
+          for (; covered; covered &= covered - 1) {
+            int l = fmi_lowest_bit(covered);
+            uint64_t mine = (uint64_t)(uint32_t)keys[l] << 32 | (uint32_t)low_words[l], *word = words + base[l];
+            if (mine > *word) *word = mine;
+          }
+        }
+        e0 = fmi_addi(e0, fmi_lefti(dx[0], 8));
+        e1 = fmi_addi(e1, fmi_lefti(dx[1], 8));
+        e2 = fmi_addi(e2, fmi_lefti(dx[2], 8));
+      }
+      FMI_UNROLL
+      for (int k = 0; k < 3; k++) corner[k] = fmi_addi(corner[k], fmi_lefti(dy[k], 8));
+    }
+  }
+}
+
+static size_t FMI_AT_LEVEL(fmi_fill_compact)(const fmi_drawing *d, const uint32_t *triangles, size_t count, uint32_t *carry) {
+  const fmi_band *band = &d->band;
+  fmi_vi lanes = fmi_iota(), zero = fmi_seti(0), one = fmi_seti(1);
+  size_t carried = 0;
+  for (size_t first = 0; first < count; first += FMI_LANES) {
+    uint32_t triangle[FMI_LANES];
+    int32_t dx[3][FMI_LANES], dy[3][FMI_LANES], bias[3][FMI_LANES], corner[3][FMI_LANES], at[3][4][FMI_LANES];
+    int32_t left[FMI_LANES], right[FMI_LANES], top[FMI_LANES], bottom[FMI_LANES];
+    float near0[FMI_LANES], slope1[FMI_LANES], slope2[FMI_LANES];
+    fmi_group g;
+    fmi_vi step_x[3], step_y[3];
+    for (size_t l = 0; l < FMI_LANES; l++) triangle[l] = triangles[fmi_min_size(first + l, count - 1)];
+    FMI_AT_LEVEL(fmi_load_group)(&g, d, triangle);
+    fmi_vi area = FMI_AT_LEVEL(fmi_group_area)(&g);
+    FMI_AT_LEVEL(fmi_group_steps)(&g, area, step_x, step_y);
+    fmi_vi x0 = fmi_maxi(FMI_AT_LEVEL(fmi_first_pixel)(d, g.low_x), fmi_seti(band->left)),
+           y0 = fmi_maxi(FMI_AT_LEVEL(fmi_first_pixel)(d, g.low_y), fmi_seti(band->row0));
+    fmi_storei(left, x0);
+    fmi_storei(top, y0);
+    fmi_storei(right, fmi_mini(FMI_AT_LEVEL(fmi_last_pixel)(d, g.high_x), fmi_seti(band->left + band->width - 1)));
+    fmi_storei(bottom, FMI_AT_LEVEL(fmi_last_pixel)(d, g.high_y));
+    FMI_UNROLL
+    for (int k = 0; k < 3; k++) {
+      int a = (k + 1) % 3;
+      fmi_storei(dx[k], step_x[k]);
+      fmi_storei(dy[k], step_y[k]);
+      fmi_storei(bias[k], fmi_picki(FMI_AT_LEVEL(fmi_owns_edge)(step_x[k], step_y[k]), zero, one));
+      fmi_storei(corner[k], fmi_addi(fmi_muli(step_x[k], fmi_subi(fmi_lefti(x0, 8), g.x[a])),
+                                     fmi_muli(step_y[k], fmi_subi(fmi_lefti(y0, 8), g.y[a]))));
+      for (int i = 0; i < d->samples; i++)
+        fmi_storei(at[k][i], fmi_addi(fmi_muli(step_x[k], fmi_seti(d->sample[i][0])), fmi_muli(step_y[k], fmi_seti(d->sample[i][1]))));
+    }
+    fmi_vf n0 = fmi_asf(g.words[0][0]), scale = fmi_divf(fmi_setf(1.0f), fmi_tof(FMI_AT_LEVEL(fmi_size)(area)));
+    fmi_storef(near0, n0);
+    fmi_storef(slope1, fmi_mulf(fmi_subf(fmi_asf(g.words[1][0]), n0), scale));
+    fmi_storef(slope2, fmi_mulf(fmi_subf(fmi_asf(g.words[2][0]), n0), scale));
+    for (int l = 0; l < (int)fmi_min_size(FMI_LANES, count - first); l++) {
+      fmi_vi row[3], step[3], minus[3], low_word = fmi_seti((int32_t)(0xFFFFFFFFu - triangle[l]));
+      fmi_vf near_l = fmi_setf(near0[l]), slope1_l = fmi_setf(slope1[l]), slope2_l = fmi_setf(slope2[l]);
+      FMI_UNROLL
+      for (int k = 0; k < 3; k++) {
+        row[k] = fmi_addi(fmi_seti(corner[k][l]), fmi_muli(lanes, fmi_seti(dx[k][l] * FMI_SUBPIXELS)));
+        step[k] = fmi_seti(dx[k][l] * FMI_SUBPIXELS * FMI_LANES);
+        minus[k] = fmi_seti(bias[k][l]);
+      }
+      for (int y = top[l]; y <= fmi_min_int(bottom[l], band->row1 - 1); y++) {
+        for (int i = 0; i < d->samples; i++) {
+          fmi_vi e[3];
+          uint64_t *words = d->lane->words + (size_t)((y - band->row0) * d->samples + i) * (size_t)band->width + (left[l] - band->left);
+          FMI_UNROLL
+          for (int k = 0; k < 3; k++) e[k] = fmi_addi(row[k], fmi_subi(fmi_seti(at[k][i][l]), minus[k]));
+          for (int x = left[l]; x <= right[l]; x += FMI_LANES, words += FMI_LANES) {
+            fmi_vi inside = fmi_ori(fmi_ori(e[0], e[1]), fmi_ori(e[2], fmi_subi(fmi_seti(right[l] - x), lanes)));
+            fmi_vm covered = fmi_gti(inside, fmi_seti(-1));
+            if (fmi_bitsm(covered)) {
+              fmi_vf nearness = fmi_addf(near_l, fmi_addf(fmi_mulf(fmi_tof(fmi_addi(e[1], minus[1])), slope1_l),
+                                                          fmi_mulf(fmi_tof(fmi_addi(e[2], minus[2])), slope2_l)));
+              fmi_max_words(words, FMI_AT_LEVEL(fmi_order)(nearness), low_word, covered);
+            }
+            FMI_UNROLL
+            for (int k = 0; k < 3; k++) e[k] = fmi_addi(e[k], step[k]);
+          }
+        }
+        FMI_UNROLL
+        for (int k = 0; k < 3; k++) row[k] = fmi_addi(row[k], fmi_seti(dy[k][l] * FMI_SUBPIXELS));
+      }
+      if (bottom[l] >= band->row1) carry[carried++] = triangle[l];
+    }
+  }
+  return carried;
+}
+
+/* ---- block: shading ---- */
+
+/* Points on triangles, one a lane: weights of the corners, and their change for one pixel to the right and down. */
+typedef struct FMI_AT_LEVEL(fmi_points) {
+  fmi_vf w[3], dx[3], dy[3];
+  fmi_vf normal[3][3];      /* of the corners */
+  fmi_vm back;
+  fmi_vi surface;
+  uint32_t vertex[3][FMI_LANES];
+} FMI_AT_LEVEL(fmi_points);
+#define fmi_points FMI_AT_LEVEL(fmi_points)
+
+/* Triangles that are not compact, or not on the grid, are done one by one: lanes whose bit is set. */
+static void FMI_AT_LEVEL(fmi_load_rare_points)(fmi_points *p, const fmi_drawing *d, const fmi_batch *batch, size_t first,
+                                               uint32_t bits) {
+  float lane[9][FMI_LANES];
+  int32_t back[FMI_LANES];
+  FMI_UNROLL
+  for (int k = 0; k < 3; k++) {
+    fmi_storef(lane[k], p->w[k]);
+    fmi_storef(lane[3 + k], p->dx[k]);
+    fmi_storef(lane[6 + k], p->dy[k]);
+  }
+  fmi_storei(back, fmi_picki(p->back, fmi_seti(1), fmi_seti(0)));
+  for (; bits; bits &= bits - 1) {
+    int l = fmi_lowest_bit(bits);
+    size_t i = first + (size_t)l;
+    bool is_back;
+    fmi_point point = fmi_triangle_point(d, batch->triangle[i], batch->x[i], batch->y[i], batch->n[i], &is_back);
+    back[l] = is_back;
+    FMI_UNROLL
+    for (int k = 0; k < 3; k++) {
+      lane[k][l] = point.w[k];
+      lane[3 + k][l] = point.dx[k];
+      lane[6 + k][l] = point.dy[k];
+    }
+  }
+  FMI_UNROLL
+  for (int k = 0; k < 3; k++) {
+    p->w[k] = fmi_loadf(lane[k]);
+    p->dx[k] = fmi_loadf(lane[3 + k]);
+    p->dy[k] = fmi_loadf(lane[6 + k]);
+  }
+  p->back = fmi_gti(fmi_loadi(back), fmi_seti(0));
+}
+
+FMI_INLINE void FMI_AT_LEVEL(fmi_load_points)(fmi_points *p, const fmi_drawing *d, const fmi_batch *batch, size_t first,
+                                              uint32_t valid) {
+  fmi_group g;
+  fmi_vi record[4], dx[3], dy[3], placed[8];
+  fmi_vf one = fmi_setf(1.0f), q[3], qx[3], qy[3], inverse_depth[3];
+  fmi_gather4(record, d->s->triangles, FMI_TRIANGLE_WORDS, batch->triangle + first);
+  p->surface = record[3];
+  FMI_UNROLL
+  for (int k = 0; k < 3; k++) {
+    fmi_storei((int32_t *)p->vertex[k], record[k]);
+    fmi_gather8(placed, d->lane->placed, FMI_PLACED_WORDS, p->vertex[k]);
+    g.x[k] = placed[0];
+    g.y[k] = placed[1];
+    inverse_depth[k] = fmi_asf(placed[3]);
+    FMI_UNROLL
+    for (int c = 0; c < 3; c++) p->normal[k][c] = fmi_asf(placed[4 + c]);
+  }
+  fmi_vi low_x = fmi_mini(fmi_mini(g.x[0], g.x[1]), g.x[2]), high_x = fmi_maxi(fmi_maxi(g.x[0], g.x[1]), g.x[2]),
+         low_y = fmi_mini(fmi_mini(g.y[0], g.y[1]), g.y[2]), high_y = fmi_maxi(fmi_maxi(g.y[0], g.y[1]), g.y[2]);
+  fmi_vi compact = fmi_seti(fmi_compact_extent);
+  uint32_t rare = fmi_bitsm(fmi_eqi(low_x, fmi_seti(FMI_OFF_GRID))) |
+                  ~fmi_bitsm(fmi_andm(fmi_gti(compact, fmi_subi(high_x, low_x)), fmi_gti(compact, fmi_subi(high_y, low_y))));
+  fmi_vi area = FMI_AT_LEVEL(fmi_group_area)(&g), n = fmi_loadi(batch->n + first), x = fmi_loadi(batch->x + first),
+         y = fmi_loadi(batch->y + first);
+  FMI_AT_LEVEL(fmi_group_steps)(&g, area, dx, dy);
+  p->back = fmi_gti(area, fmi_seti(0));
+  fmi_vf scale = fmi_divf(one, fmi_tof(FMI_AT_LEVEL(fmi_size)(area))), count = fmi_tof(n);
+  FMI_UNROLL
+  for (int k = 0; k < 3; k++) {
+    int a = (k + 1) % 3;
+    fmi_vi e = fmi_addi(fmi_muli(dx[k], fmi_subi(x, fmi_muli(n, g.x[a]))), fmi_muli(dy[k], fmi_subi(y, fmi_muli(n, g.y[a]))));
+    fmi_vf w = fmi_mulf(inverse_depth[k], scale);
+    q[k] = fmi_mulf(fmi_divf(fmi_tof(e), count), w);
+    qx[k] = fmi_mulf(fmi_tof(fmi_lefti(dx[k], 8)), w);
+    qy[k] = fmi_mulf(fmi_tof(fmi_lefti(dy[k], 8)), w);
+  }
+  fmi_vf zero = fmi_setf(0.0f), sum = fmi_addf(fmi_addf(q[0], q[1]), q[2]), sum_x = fmi_addf(fmi_addf(qx[0], qx[1]), qx[2]),
+         sum_y = fmi_addf(fmi_addf(qy[0], qy[1]), qy[2]);
+  fmi_vf inverse = fmi_pickf(fmi_ltf(zero, fmi_absf(sum)), fmi_divf(one, sum), zero);
+  FMI_UNROLL
+  for (int k = 0; k < 3; k++) {
+    p->w[k] = fmi_mulf(q[k], inverse);
+    p->dx[k] = fmi_mulf(fmi_subf(qx[k], fmi_mulf(p->w[k], sum_x)), inverse);
+    p->dy[k] = fmi_mulf(fmi_subf(qy[k], fmi_mulf(p->w[k], sum_y)), inverse);
+  }
+  if (rare & valid) FMI_AT_LEVEL(fmi_load_rare_points)(p, d, batch, first, rare & valid);
+}
+
+/* The headlight on points: the factor of their encoded colour. */
+FMI_INLINE fmi_vf FMI_AT_LEVEL(fmi_light)(const fmi_drawing *d, const fmi_points *p) {
+  fmi_vf n[3], zero = fmi_setf(0.0f), k = fmi_setf(d->lane->frame.ambient), rest = fmi_setf(1.0f - d->lane->frame.ambient);
+  FMI_UNROLL
+  for (int c = 0; c < 3; c++)
+    n[c] = fmi_addf(fmi_addf(fmi_mulf(p->w[0], p->normal[0][c]), fmi_mulf(p->w[1], p->normal[1][c])),
+                    fmi_mulf(p->w[2], p->normal[2][c]));
+  fmi_vf length2 = fmi_addf(fmi_addf(fmi_mulf(n[0], n[0]), fmi_mulf(n[1], n[1])), fmi_mulf(n[2], n[2]));
+  fmi_vf facing = fmi_pickf(fmi_ltf(zero, length2), fmi_divf(n[2], fmi_rootf(length2)), zero);
+  facing = fmi_pickf(p->back, fmi_subf(zero, facing), facing);
+  fmi_vf s = fmi_addf(k, fmi_mulf(rest, fmi_pickf(fmi_ltf(zero, facing), facing, zero)));
+  fmi_vf light = fmi_exp2_lanes(fmi_mulf(fmi_log2_lanes(s), fmi_setf(1.0f / 2.2f)));
+  return fmi_pickf(fmi_ltf(zero, s), light, zero);
+}
+
+/* The weight of a head's texture on points. */
+FMI_INLINE fmi_vf FMI_AT_LEVEL(fmi_head_weight)(const fmi_drawing *d, const fmi_points *p, size_t head) {
+  const float *mask = d->lane->frame.texture_masks ? d->lane->frame.texture_masks[head] : NULL;
+  fmi_vf weight = fmi_setf(d->lane->texture_weights[head]);
+  if (!mask) return weight;
+  fmi_vf m[3];
+  FMI_UNROLL
+  for (int k = 0; k < 3; k++) m[k] = fmi_mulf(p->w[k], fmi_gatherf(mask, fmi_loadi((const int32_t *)p->vertex[k])));
+  return fmi_mulf(weight, fmi_addf(fmi_addf(m[0], m[1]), m[2]));
+}
+
+/* Texture coordinates within floats' reach; beyond 1e9 a float has no fraction left to repeat by. */
+FMI_INLINE fmi_vf FMI_AT_LEVEL(fmi_tame)(fmi_vf uv) {
+  return fmi_pickf(fmi_ltf(fmi_absf(uv), fmi_setf(1e9f)), uv, fmi_setf(0.0f));
+}
+
+/* Adds to colour what the sampler's heads give: trilinear, repeated, each head by its weight. Channels [first, end) of RGBA. */
+FMI_INLINE void FMI_AT_LEVEL(fmi_sample)(const fmi_drawing *d, const fmi_points *p, const fmi_sampler *sampler,
+                                         const uint32_t *triangle, int first, int end, fmi_vf colour[4]) {
+  const fmi_pyramid *pyramid = &d->s->pyramids[sampler->pyramid];
+  const int heads = (int)pyramid->heads;
+  fmi_vi corner[8];
+  fmi_vf uv[2], dx[2], dy[2], one = fmi_setf(1.0f), zero = fmi_setf(0.0f), half = fmi_setf(0.5f);
+  fmi_gather8(corner, d->s->texcoords[sampler->uv_head], FMI_TEXCOORD_WORDS, triangle);
+  FMI_UNROLL
+  for (int c = 0; c < 2; c++) {
+    fmi_vf at0 = fmi_asf(corner[c]), d1 = fmi_subf(fmi_asf(corner[2 + c]), at0), d2 = fmi_subf(fmi_asf(corner[4 + c]), at0);
+    fmi_vf size = fmi_setf((float)(c ? pyramid->level[0].height : pyramid->level[0].width));
+    uv[c] = FMI_AT_LEVEL(fmi_tame)(fmi_addf(at0, fmi_addf(fmi_mulf(p->w[1], d1), fmi_mulf(p->w[2], d2))));
+    uv[c] = fmi_subf(uv[c], fmi_floorf(uv[c])); /* into [0, 1]: repeat wrapping */
+    dx[c] = fmi_mulf(fmi_addf(fmi_mulf(p->dx[1], d1), fmi_mulf(p->dx[2], d2)), size);
+    dy[c] = fmi_mulf(fmi_addf(fmi_mulf(p->dy[1], d1), fmi_mulf(p->dy[2], d2)), size);
+  }
+  uv[1] = fmi_subf(one, uv[1]);
+  fmi_vf x2 = fmi_addf(fmi_mulf(dx[0], dx[0]), fmi_mulf(dx[1], dx[1])), y2 = fmi_addf(fmi_mulf(dy[0], dy[0]), fmi_mulf(dy[1], dy[1]));
+  fmi_vf rho2 = fmi_pickf(fmi_ltf(y2, x2), x2, y2), last = fmi_setf((float)(pyramid->level_count - 1));
+  fmi_vf lambda = fmi_pickf(fmi_ltf(rho2, fmi_setf(1e30f)), fmi_mulf(half, fmi_log2_lanes(rho2)), last);
+  lambda = fmi_pickf(fmi_ltf(one, rho2), lambda, zero);
+  lambda = fmi_pickf(fmi_ltf(last, lambda), last, lambda);
+  fmi_vi low = fmi_toi(lambda);
+  fmi_vf fraction = fmi_subf(lambda, fmi_tof(low));
+  FMI_UNROLL
+  for (int i = 0; i < 2; i++) {
+    fmi_vf share = i ? fraction : fmi_subf(one, fraction);
+    uint32_t number[FMI_LANES];
+    fmi_vi level[4], tap[4];
+    fmi_vf f[4];
+    /* above the last level only where its share is 0 */
+    fmi_storei((int32_t *)number, fmi_mini(fmi_addi(low, fmi_seti(i)), fmi_seti(pyramid->level_count - 1)));
+    fmi_gather4(level, pyramid->table[0], 4, number);
+    fmi_vi width = level[1], height = level[2], stride = fmi_seti(heads);
+    fmi_vf px = fmi_subf(fmi_mulf(uv[0], fmi_tof(width)), half), py = fmi_subf(fmi_mulf(uv[1], fmi_tof(height)), half);
+    fmi_vf fx = fmi_floorf(px), fy = fmi_floorf(py), tx = fmi_subf(px, fx), ty = fmi_subf(py, fy);
+    fmi_vi x0 = fmi_toi(fx), y0 = fmi_toi(fy), unit = fmi_seti(1);
+    x0 = fmi_addi(x0, fmi_andi(fmi_downi(x0, 31), width)); /* -1 is the last texel */
+    y0 = fmi_addi(y0, fmi_andi(fmi_downi(y0, 31), height));
+    fmi_vi x1 = fmi_addi(x0, unit), y1 = fmi_addi(y0, unit);
+    x1 = fmi_picki(fmi_gti(width, x1), x1, fmi_seti(0));
+    y1 = fmi_picki(fmi_gti(height, y1), y1, fmi_seti(0));
+    fmi_vi row0 = fmi_muli(y0, width), row1 = fmi_muli(y1, width);
+    tap[0] = fmi_addi(level[0], fmi_muli(fmi_addi(row0, x0), stride));
+    tap[1] = fmi_addi(level[0], fmi_muli(fmi_addi(row0, x1), stride));
+    tap[2] = fmi_addi(level[0], fmi_muli(fmi_addi(row1, x0), stride));
+    tap[3] = fmi_addi(level[0], fmi_muli(fmi_addi(row1, x1), stride));
+    fmi_vi two[4][2]; /* of two heads the four texels, read as rows of two; the last column's neighbour is the first one */
+    if (heads == 2) {
+      fmi_vm wrapped = fmi_eqi(x1, fmi_seti(0));
+      FMI_UNROLL
+      for (int row = 0; row < 4; row += 2) {
+        uint32_t index[FMI_LANES];
+        fmi_vi word[4];
+        fmi_storei((int32_t *)index, tap[row]);
+        fmi_gather4b(word, pyramid->texels, index);
+        two[row][0] = word[0];
+        two[row][1] = word[1];
+        two[row + 1][0] = word[2];
+        two[row + 1][1] = word[3];
+        if (!fmi_bitsm(wrapped)) continue;
+        FMI_UNROLL
+        for (int h = 0; h < 2; h++)
+          two[row + 1][h] = fmi_picki(wrapped, fmi_gatherb(pyramid->texels, fmi_addi(tap[row + 1], fmi_seti(h))), two[row + 1][h]);
+      }
+    }
+    fmi_vf rx = fmi_subf(one, tx), ry = fmi_subf(one, ty);
+    f[0] = fmi_mulf(rx, ry);
+    f[1] = fmi_mulf(tx, ry);
+    f[2] = fmi_mulf(rx, ty);
+    f[3] = fmi_mulf(tx, ty);
+    for (int h = 0; h < heads; h++) {
+      if (d->lane->texture_weights[sampler->heads[h]] == 0.0f) continue;
+      fmi_vf weight = fmi_mulf(share, FMI_AT_LEVEL(fmi_head_weight)(d, p, sampler->heads[h]));
+      fmi_vi texel[4];
+      FMI_UNROLL
+      for (int k = 0; k < 4; k++) texel[k] = heads == 2 ? two[k][h] : fmi_gatherb(pyramid->texels, fmi_addi(tap[k], fmi_seti(h)));
+      FMI_UNROLL
+      for (int c = first; c < end; c++) {
+        fmi_vf t[4];
+        FMI_UNROLL
+        for (int k = 0; k < 4; k++)
+          t[k] = fmi_mulf(fmi_tof(fmi_andi(fmi_righti(texel[k], 8 * c), fmi_seti(255))), f[k]);
+        colour[c] = fmi_addf(colour[c], fmi_mulf(weight, fmi_addf(fmi_addf(t[0], t[1]), fmi_addf(t[2], t[3]))));
+      }
+    }
+  }
+}
+
+/* The blended texture colour (RGBA, 0 to 255, not clamped) of points, all on one surface. */
+FMI_INLINE void FMI_AT_LEVEL(fmi_surface_colour)(const fmi_drawing *d, const fmi_points *p, const fmi_surface *surface,
+                                                 const uint32_t *triangle, int first, int end, fmi_vf colour[4]) {
+  fmi_vf grey = fmi_setf((float)FMI_PLAIN_GREY), opaque = fmi_setf(255.0f);
+  bool plain = surface->sampler_count == 0;
+  FMI_UNROLL
+  for (int c = first; c < end; c++) colour[c] = plain ? (c < 3 ? grey : opaque) : fmi_setf(0.0f);
+  if (plain) return;
+  for (size_t i = 0; i < surface->plain_count; i++) {
+    fmi_vf w = FMI_AT_LEVEL(fmi_head_weight)(d, p, surface->plain_heads[i]);
+    FMI_UNROLL
+    for (int c = first; c < end; c++) colour[c] = fmi_addf(colour[c], fmi_mulf(w, c < 3 ? grey : opaque));
+  }
+  for (size_t i = 0; i < surface->sampler_count; i++)
+    FMI_AT_LEVEL(fmi_sample)(d, p, &surface->samplers[i], triangle, first, end, colour);
+}
+
+/* Channels [first, end) of the batch's colours. */
+FMI_INLINE void FMI_AT_LEVEL(fmi_shade_channels)(const fmi_drawing *d, fmi_batch *batch, int first, int end) {
+  fmi_vf zero = fmi_setf(0.0f), most = fmi_setf(255.0f);
+  for (size_t i = batch->count; i % FMI_LANES; i++) { /* whole lanes: the last one again */
+    batch->triangle[i] = batch->triangle[i - 1];
+    batch->x[i] = batch->x[i - 1];
+    batch->y[i] = batch->y[i - 1];
+    batch->n[i] = batch->n[i - 1];
+  }
+  for (size_t i = 0; i < batch->count; i += FMI_LANES) {
+    fmi_points p;
+    fmi_vf colour[4];
+    int32_t surfaces[FMI_LANES];
+    uint32_t all = (uint32_t)((1ull << FMI_LANES) - 1), done = 0;
+    FMI_AT_LEVEL(fmi_load_points)(&p, d, batch, i, all);
+    p.surface = fmi_andi(p.surface, fmi_seti((int32_t)~fmi_cutout_bit));
+    fmi_storei(surfaces, p.surface);
+    FMI_UNROLL
+    for (int c = first; c < end; c++) colour[c] = zero;
+    while (done != all) { /* neighbours share a surface, nearly always */
+      int32_t number = surfaces[fmi_lowest_bit(~done)];
+      fmi_vf mine[4];
+      fmi_vm m = fmi_eqi(p.surface, fmi_seti(number));
+      FMI_AT_LEVEL(fmi_surface_colour)(d, &p, &d->s->surfaces[number], batch->triangle + i, first, end, mine);
+      FMI_UNROLL
+      for (int c = first; c < end; c++) colour[c] = fmi_pickf(m, mine[c], colour[c]);
+      done |= fmi_bitsm(m);
+    }
+    if (first == 3) { fmi_storef(batch->colour[3] + i, colour[3]); continue; }
+    fmi_vf light = d->lane->frame.unlit ? fmi_setf(1.0f) : FMI_AT_LEVEL(fmi_light)(d, &p);
+    fmi_vi rounded = fmi_seti(0);
+    FMI_UNROLL
+    for (int c = first; c < end; c++) {
+      fmi_vf v = fmi_mulf(colour[c], light);
+      v = fmi_pickf(fmi_ltf(zero, v), v, zero);
+      v = fmi_pickf(fmi_ltf(v, most), v, most);
+      fmi_storef(batch->colour[c] + i, v);
+      rounded = fmi_ori(rounded, fmi_lefti(fmi_toi(fmi_addf(v, fmi_setf(0.5f))), 8 * c));
+    }
+    fmi_storei(batch->rounded + i, rounded);
+  }
+}
+static void FMI_AT_LEVEL(fmi_shade)(const fmi_drawing *d, fmi_batch *batch) {
+  FMI_AT_LEVEL(fmi_shade_channels)(d, batch, 0, 3);
+}
+static void FMI_AT_LEVEL(fmi_shade_alpha)(const fmi_drawing *d, fmi_batch *batch) {
+  FMI_AT_LEVEL(fmi_shade_channels)(d, batch, 3, 4);
+}
+
+static const fmi_raster_kernels FMI_AT_LEVEL(fmi_kernels) = {
+  FMI_AT_LEVEL(fmi_weigh), FMI_AT_LEVEL(fmi_place), FMI_AT_LEVEL(fmi_find), FMI_AT_LEVEL(fmi_fill_small),
+  FMI_AT_LEVEL(fmi_fill_compact), FMI_AT_LEVEL(fmi_shade), FMI_AT_LEVEL(fmi_shade_alpha)};
+#undef fmi_group
+#undef fmi_points
+#endif
+
+#if defined(FMI_COMPILING) && !defined(FMI_BLOCK)
+#ifndef FACEMORPH_NO_RENDER
+#define FMI_BLOCK FMI_BLOCK_RASTER
+#include FACEMORPH_FILENAME
+#undef FMI_BLOCK
+
+static const fmi_raster_kernels *const fmi_raster_kernels_at[] = FMI_ALL_LEVELS(&fmi_kernels);
+
+/* ---- vertices ---- */
+
+FMI_FN bool fmi_any_mask(const float *const *masks, size_t count) {
+  for (size_t h = 0; masks && h < count; h++)
+    if (masks[h]) return true;
+  return false;
+}
+
+/* The frame's positions, as planes. */
+FMI_FN void fmi_blend_positions(const fmi_software *s, fmi_lane *lane) {
+  size_t n = 0;
+  for (size_t h = 0; h < s->head_count; h++) {
+    if (lane->shape_weights[h] == 0.0f && (n > 0 || h + 1 < s->head_count)) continue; /* something is always there: 0 x a head */
+    lane->terms[n] = s->shapes[h];
+    lane->term_weights[n++] = lane->shape_weights[h];
+  }
+  s->kernels->weigh(lane->positions, lane->terms, lane->term_weights, n, 3 * s->plane);
+}
+
+/* Its normals, as planes, not yet unit: the quadratic form of the morph. */
+FMI_FN void fmi_blend_normals(const fmi_software *s, fmi_lane *lane) {
+  size_t n = 0, term = 0;
+  for (size_t h = 0; h < s->head_count; h++)
+    for (size_t g = h; g < s->head_count; g++, term++) {
+      float w = lane->shape_weights[h] * lane->shape_weights[g];
+      if (w == 0.0f) continue;
+      lane->terms[n] = s->normal_terms[term];
+      lane->term_weights[n++] = w;
+    }
+  s->kernels->weigh(lane->normals, lane->terms, lane->term_weights, n, 3 * s->plane);
+}
+
+FMI_FN void fmi_blend_vertices(const fmi_software *s, fmi_lane *lane) {
+  bool masked = fmi_any_mask(lane->frame.shape_masks, s->head_count);
+  size_t count = s->heads[0]->vertex_count;
+  if (masked || !s->normal_terms) {
+    float *positions = lane->interleaved, *normals = positions + 3 * count;
+    fm_blend(positions, s->heads, lane->shape_weights, masked ? lane->frame.shape_masks : NULL, s->head_count);
+    fm_normals(normals, s->heads[0], positions);
+    fmi_make_planes(lane->positions, s->plane, positions, count);
+    fmi_make_planes(lane->normals, s->plane, normals, count);
+  } else {
+    fmi_blend_positions(s, lane);
+    if (lane->frame.unlit) memset(lane->normals, 0, 3 * s->plane * sizeof(float));
+    else fmi_blend_normals(s, lane);
+  }
+}
+
+/* ---- visibility ---- */
+
+/* Decides the alpha tests of a batch and empties it. */
+FMI_FN void fmi_flush_cutouts(const fmi_drawing *d) {
+  fmi_batch *batch = d->lane->batch;
+  d->s->kernels->shade_alpha(d, batch);
+  for (size_t i = 0; i < batch->count; i++) {
+    uint64_t *word = d->lane->words + batch->place[i];
+    if (batch->colour[3][i] >= 127.5f && batch->word[i] > *word) *word = batch->word[i];
+  }
+  batch->count = 0;
+}
+
+/* Writes any triangle's words into the band, sample by sample; those of a cut-out only where it is opaque. */
 FMI_FN void fmi_fill_triangle(const fmi_drawing *d, uint32_t triangle, const fmi_setup *t) {
   const fmi_band *band = &d->band;
-  bool cutout = d->s->surfaces[d->s->surface_of[triangle]].cutout;
-  int32_t low_x = t->x[0], high_x = t->x[0], low_y = t->y[0], high_y = t->y[0];
-  for (int k = 1; k < 3; k++) {
-    low_x = fmi_min_int(low_x, t->x[k]);
-    high_x = fmi_max_int(high_x, t->x[k]);
-    low_y = fmi_min_int(low_y, t->y[k]);
-    high_y = fmi_max_int(high_y, t->y[k]);
-  }
-  int x0 = fmi_max_int(fmi_floor_pixel(low_x), 0), x1 = fmi_min_int(fmi_floor_pixel(high_x), band->width - 1);
-  int y0 = fmi_max_int(fmi_floor_pixel(low_y), band->row0), y1 = fmi_min_int(fmi_floor_pixel(high_y), band->row1 - 1);
+  fmi_batch *batch = d->lane->batch;
+  bool cutout = (fmi_triangle_surface(d->s, triangle) & fmi_cutout_bit) != 0;
+  int x0 = fmi_max_int(fmi_floor_pixel(t->low_x), band->left),
+      x1 = fmi_min_int(fmi_floor_pixel(t->high_x), band->left + band->width - 1);
+  int y0 = fmi_max_int(fmi_floor_pixel(t->low_y), band->row0), y1 = fmi_min_int(fmi_floor_pixel(t->high_y), band->row1 - 1);
   for (int y = y0; y <= y1; y++)
-    for (int i = 0; i < band->samples; i++) {
-      int32_t sx = x0 * FMI_SUBPIXELS + band->sample[i][0], sy = y * FMI_SUBPIXELS + band->sample[i][1];
+    for (int i = 0; i < d->samples; i++) {
+      int32_t sx = x0 * FMI_SUBPIXELS + d->sample[i][0], sy = y * FMI_SUBPIXELS + d->sample[i][1];
       int64_t e0 = fmi_edge(t, 0, sx, sy) - t->bias[0], e1 = fmi_edge(t, 1, sx, sy) - t->bias[1],
               e2 = fmi_edge(t, 2, sx, sy) - t->bias[2];
-      uint64_t *word = band->words +
-                       ((size_t)(y - band->row0) * (size_t)band->width + (size_t)x0) * (size_t)band->samples +
-                       (size_t)i;
-      for (int x = x0; x <= x1; x++, word += band->samples) {
+      size_t place = (size_t)((y - band->row0) * d->samples + i) * (size_t)band->width + (size_t)(x0 - band->left);
+      for (int x = x0; x <= x1; x++, place++) {
         if ((e0 | e1 | e2) >= 0) {
-          uint64_t mine = fmi_word(fmi_nearness_at(t, e1 + t->bias[1], e2 + t->bias[2]), triangle);
-          if (mine > *word && (!cutout || fmi_is_opaque(d, triangle, x * FMI_SUBPIXELS + band->sample[i][0], sy)))
-            *word = mine;
+          uint64_t *word = d->lane->words + place,
+                   mine = fmi_word(fmi_nearness_at(t, e1 + t->bias[1], e2 + t->bias[2]), triangle);
+          if (mine > *word && !cutout) *word = mine;
+          else if (mine > *word) {
+            if (batch->count == FMI_BATCH) fmi_flush_cutouts(d);
+            batch->triangle[batch->count] = triangle;
+            batch->x[batch->count] = x * FMI_SUBPIXELS + d->sample[i][0];
+            batch->y[batch->count] = sy;
+            batch->n[batch->count] = 1;
+            batch->place[batch->count] = (uint32_t)place;
+            batch->word[batch->count++] = mine;
+          }
         }
         e0 += t->dx[0] * FMI_SUBPIXELS;
         e1 += t->dx[1] * FMI_SUBPIXELS;
@@ -10548,12 +11648,13 @@ FMI_FN fmi_grid_corner fmi_place_corner(const fmi_drawing *d, const uint32_t ver
   const fmi_view *view = &d->view;
   fmi_grid_corner c;
   for (int k = 0; k < 3; k++) {
-    const float *own = d->lane->camera_space + 3 * (size_t)vertex[k];
-    const int32_t *grid = d->lane->grid + 2 * (size_t)vertex[k];
-    if (grid[0] != FMI_OFF_GRID && (double)own[0] == p[0] && (double)own[1] == p[1] && (double)own[2] == p[2]) {
-      c.x = grid[0];
-      c.y = grid[1];
-      c.nearness = d->lane->nearness[vertex[k]];
+    const int32_t *placed = fmi_placed(d->lane, vertex[k]);
+    double own[3];
+    fmi_in_camera_space(d, vertex[k], own);
+    if (placed[0] != FMI_OFF_GRID && own[0] == p[0] && own[1] == p[1] && own[2] == p[2]) {
+      c.x = placed[0];
+      c.y = placed[1];
+      c.nearness = fmi_word_float(placed[2]);
       return c;
     }
   }
@@ -10571,7 +11672,8 @@ FMI_FN void fmi_fill_clipped(const fmi_drawing *d, uint32_t triangle) {
   double buffer[2][MOST][3];
   fmi_grid_corner corner[MOST];
   const fmi_view *view = &d->view;
-  const uint32_t *vertex = d->s->vertices + 3 * (size_t)triangle;
+  uint32_t vertex[3];
+  fmi_triangle_vertices(d->s, triangle, vertex);
   /* 256 pixels beyond the picture: inside the grid's reach, and no clipped edge is ever seen */
   double half_x = (view->middle[0] + 256.0) / view->zoom, half_y = (view->middle[1] + 256.0) / view->zoom;
   /* depth = distance - z; |x| <= half * depth, or <= half where orthographic */
@@ -10580,11 +11682,11 @@ FMI_FN void fmi_fill_clipped(const fmi_drawing *d, uint32_t triangle) {
                         {-1.0, 0.0, half_x * depth_z, half_x * depth_1}, {0.0, 1.0, half_y * depth_z, half_y * depth_1},
                         {0.0, -1.0, half_y * depth_z, half_y * depth_1}};
   int count = 3, at = 0;
-  for (int k = 0; k < 3; k++)
-    for (int c = 0; c < 3; c++) {
-      buffer[0][k][c] = d->lane->camera_space[3 * (size_t)vertex[k] + (size_t)c];
+  for (int k = 0; k < 3; k++) {
+    fmi_in_camera_space(d, vertex[k], buffer[0][k]);
+    for (int c = 0; c < 3; c++)
       if (!fmi_is_finite(buffer[0][k][c])) return; /* weights beyond what floats hold */
-    }
+  }
   for (int i = view->orthographic ? 1 : 0; i < 5 && count > 0; i++, at ^= 1)
     count = fmi_clip_plane(buffer[at ^ 1], buffer[at], count, plane[i], plane[i][3]);
   for (int i = 0; i < count; i++) corner[i] = fmi_place_corner(d, vertex, buffer[at][i]);
@@ -10603,121 +11705,193 @@ FMI_FN void fmi_fill_clipped(const fmi_drawing *d, uint32_t triangle) {
   }
 }
 
-/* Lists the triangles that can cover a sample, with the rows they may touch. */
-FMI_FN size_t fmi_list_drawn(const fmi_drawing *d) {
-  size_t n = 0;
-  for (size_t i = 0; i < d->s->triangle_count; i++) {
-    uint32_t triangle = (uint32_t)i;
-    fmi_drawn *drawn = &d->lane->drawn[n];
-    fmi_setup t;
-    drawn->triangle = triangle;
-    if (fmi_is_off_grid(d, triangle)) {
-      drawn->row0 = 0;
-      drawn->row1 = INT32_MAX;
-      n++;
-    } else if (fmi_load_triangle(d, triangle, &t) && (d->lane->frame.cull != FM_CULL_BACK || !t.back)) {
-      drawn->row0 = fmi_floor_pixel(fmi_min_int(t.y[0], fmi_min_int(t.y[1], t.y[2])));
-      drawn->row1 = fmi_floor_pixel(fmi_max_int(t.y[0], fmi_max_int(t.y[1], t.y[2])));
-      n++;
+/* Draws a vast, clipped or cut-out triangle. Returns whether it goes on below the band. */
+FMI_FN bool fmi_fill_other(const fmi_drawing *d, uint32_t triangle) {
+  uint32_t vertex[3];
+  fmi_setup t;
+  fmi_triangle_vertices(d->s, triangle, vertex);
+  if (!fmi_is_on_grid(d->lane, vertex)) {
+    fmi_fill_clipped(d, triangle);
+    return true;
+  }
+  if (!fmi_load_triangle(d->lane, vertex, &t) || (d->lane->frame.cull == FM_CULL_BACK && t.back)) return false;
+  fmi_fill_triangle(d, triangle, &t);
+  return fmi_floor_pixel(t.high_y) >= d->band.row1;
+}
+
+/* Sorts the triangles by bins: bin i ends at lane->bins[i] in lane->order, the bins of band b begin with FMI_BINS * b. */
+FMI_FN void fmi_sort_by_band(const fmi_drawing *d, size_t bands) {
+  fmi_lane *lane = d->lane;
+  size_t count = d->s->kernels->find(d);
+  uint32_t *bins = lane->bins, begin = 0;
+  memset(bins, 0, FMI_BINS * bands * sizeof *bins);
+  for (size_t i = 0; i < count; i++) bins[lane->keys[i]]++;
+  for (size_t b = 0; b < FMI_BINS * bands; b++) {
+    uint32_t size = bins[b];
+    bins[b] = begin;
+    begin += size;
+  }
+  for (size_t i = 0; i < count; i++) lane->order[bins[lane->keys[i]]++] = lane->found[i];
+}
+
+/* Writes the words of the band's triangles. What the bands above carried on is in lane->found (compact) and lane->keys (others). */
+typedef struct fmi_carried { size_t compact, other; } fmi_carried;
+
+FMI_FN void fmi_fill_band(const fmi_drawing *d, size_t b, fmi_carried *carried) {
+  fmi_lane *lane = d->lane;
+  const fmi_raster_kernels *kernels = d->s->kernels;
+  const uint32_t *end = lane->bins + FMI_BINS * b, begin = b ? end[-1] : 0;
+  uint32_t *compact = lane->found, *others = lane->keys;
+  size_t kept = 0;
+  kernels->fill_small(d, lane->order + begin, end[FMI_BIN_SMALL] - begin);
+  carried->compact = kernels->fill_compact(d, compact, carried->compact, compact);
+  carried->compact += kernels->fill_compact(d, lane->order + end[FMI_BIN_SMALL], end[FMI_BIN_COMPACT] - end[FMI_BIN_SMALL],
+                                            compact + carried->compact);
+  for (size_t i = 0; i < carried->other; i++)
+    if (fmi_fill_other(d, others[i])) others[kept++] = others[i];
+  for (uint32_t i = end[FMI_BIN_COMPACT]; i < end[FMI_BIN_OTHER]; i++)
+    if (fmi_fill_other(d, lane->order[i])) others[kept++] = lane->order[i];
+  carried->other = kept;
+  if (lane->batch->count) fmi_flush_cutouts(d);
+}
+
+/* ---- pixels ---- */
+
+/* Rows of an image without heads in them, between two columns. */
+FMI_FN void fmi_fill_background(const fmi_drawing *d, const fm_image *image, int y, int x0, int x1) {
+  const fm_frame *frame = &d->lane->frame;
+  size_t channels = (size_t)image->channels, first = (size_t)y * (size_t)image->width + (size_t)x0, count = (size_t)(x1 - x0);
+  uint8_t *to = image->pixels + first * channels, colour[4] = {0, 0, 0, 0};
+  if (x1 <= x0) return;
+  if (!frame->transparent) memcpy(colour, frame->background, 3);
+  if (colour[0] == colour[1] && colour[1] == colour[2]) memset(to, colour[0], count * channels);
+  else
+    for (size_t i = 0; i < count; i++) memcpy(to + i * channels, colour, channels);
+  if (image->coverage) memset(image->coverage + first, 0, count);
+}
+
+/* Writes the pixels of a batch and empties it: a pixel's pairs follow each other. */
+FMI_FN void fmi_flush_pixels(const fmi_drawing *d, const fm_image *image) {
+  const fm_frame *frame = &d->lane->frame;
+  fmi_batch *batch = d->lane->batch;
+  size_t channels = (size_t)image->channels;
+  d->s->kernels->shade(d, batch);
+  for (size_t i = 0; i < batch->count;) {
+    size_t pixel = batch->place[i];
+    uint8_t *out = image->pixels + pixel * channels;
+    int covered = batch->n[i];
+    if (covered == d->samples) { /* one triangle alone: its colour, rounded already */
+      for (int c = 0; c < 3; c++) out[c] = (uint8_t)(batch->rounded[i] >> 8 * c);
+      i++;
+    } else {
+      float sum[3], of;
+      for (int c = 0; c < 3; c++) sum[c] = (float)covered * batch->colour[c][i];
+      for (i++; i < batch->count && batch->place[i] == pixel; i++) {
+        for (int c = 0; c < 3; c++) sum[c] += (float)batch->n[i] * batch->colour[c][i];
+        covered += batch->n[i];
+      }
+      of = (float)(frame->transparent ? covered : d->samples);
+      for (int c = 0; c < 3; c++) {
+        if (!frame->transparent) sum[c] += (float)(d->samples - covered) * (float)frame->background[c];
+        out[c] = (uint8_t)(sum[c] / of + 0.5f);
+      }
+    }
+    if (frame->transparent) out[3] = (uint8_t)((2 * 255 * covered + d->samples) / (2 * d->samples));
+    if (image->coverage) image->coverage[pixel] = (uint8_t)covered;
+  }
+  batch->count = 0;
+}
+
+FMI_FN void fmi_add_pair(fmi_batch *batch, uint32_t triangle, int32_t x, int32_t y, int n, size_t pixel) {
+  size_t i = batch->count++;
+  batch->triangle[i] = triangle;
+  batch->x[i] = x;
+  batch->y[i] = y;
+  batch->n[i] = n;
+  batch->place[i] = (uint32_t)pixel;
+}
+
+/* The pairs of a pixel with 4 samples, in the order of their first samples. */
+FMI_FN void fmi_add_pixel(const fmi_drawing *d, fmi_batch *batch, const uint64_t word[4], int x, int y, size_t pixel) {
+  /* of each set of samples: how many, and the sums of their places */
+  static const uint16_t sum[16][3] = {{0, 0, 0}, {1, 96, 32}, {1, 224, 96}, {2, 320, 128}, {1, 32, 160}, {2, 128, 192},
+                                      {2, 256, 256}, {3, 352, 288}, {1, 160, 224}, {2, 256, 256}, {2, 384, 320},
+                                      {3, 480, 352}, {2, 192, 384}, {3, 288, 416}, {3, 416, 480}, {4, 512, 512}};
+  uint32_t id[4] = {(uint32_t)word[0], (uint32_t)word[1], (uint32_t)word[2], (uint32_t)word[3]};
+  uint32_t left = (uint32_t)(word[0] != 0) | (uint32_t)(word[1] != 0) << 1 | (uint32_t)(word[2] != 0) << 2 |
+                  (uint32_t)(word[3] != 0) << 3;
+  (void)d;
+  while (left) {
+    uint32_t first = id[fmi_lowest_bit(left)];
+    uint32_t set = ((uint32_t)(id[0] == first) | (uint32_t)(id[1] == first) << 1 | (uint32_t)(id[2] == first) << 2 |
+                    (uint32_t)(id[3] == first) << 3) & left;
+    int n = sum[set][0];
+    fmi_add_pair(batch, 0xFFFFFFFFu - first, n * x * FMI_SUBPIXELS + sum[set][1], n * y * FMI_SUBPIXELS + sum[set][2], n, pixel);
+    left &= ~set;
+  }
+}
+
+/* Shades the band's words and writes its pixels: every triangle of a pixel once, weighted by its samples. */
+FMI_FN void fmi_resolve_band(const fmi_drawing *d, const fm_image *image) {
+  const fmi_band *band = &d->band;
+  fmi_batch *batch = d->lane->batch;
+  size_t width = (size_t)band->width;
+  for (int y = band->row0; y < band->row1; y++) {
+    const uint64_t *row = d->lane->words + (size_t)((y - band->row0) * d->samples) * width;
+    size_t pixel = (size_t)y * (size_t)image->width + (size_t)band->left;
+    fmi_fill_background(d, image, y, 0, image->width);
+    for (size_t i = 0; i < width; i++, pixel++) {
+      int x = band->left + (int)i;
+      if (batch->count + 4 > FMI_BATCH) fmi_flush_pixels(d, image);
+      if (d->samples == 1) {
+        if (row[i])
+          fmi_add_pair(batch, fmi_word_triangle(row[i]), x * FMI_SUBPIXELS + d->sample[0][0],
+                       y * FMI_SUBPIXELS + d->sample[0][1], 1, pixel);
+        continue;
+      }
+      uint64_t word[4] = {row[i], row[width + i], row[2 * width + i], row[3 * width + i]};
+      if ((word[0] | word[1] | word[2] | word[3]) == 0) continue;
+      uint32_t differ = (uint32_t)((word[0] ^ word[1]) | (word[0] ^ word[2]) | (word[0] ^ word[3]));
+      if (differ == 0 && word[0] && word[1] && word[2] && word[3]) /* a whole pixel of one triangle: its mean is the centre */
+        fmi_add_pair(batch, fmi_word_triangle(word[0]), 4 * (x * FMI_SUBPIXELS + FMI_SUBPIXELS / 2),
+                     4 * (y * FMI_SUBPIXELS + FMI_SUBPIXELS / 2), 4, pixel);
+      else fmi_add_pixel(d, batch, word, x, y, pixel);
     }
   }
-  return n;
-}
-
-/* ---- shading ---- */
-
-/* The headlight on a point of a triangle: the factor of its encoded colour. */
-FMI_FN float fmi_light(const fmi_drawing *d, const uint32_t vertex[3], const fmi_point *point, bool back) {
-  float n[3], k = d->lane->frame.ambient;
-  const float *a = d->lane->normals + 3 * (size_t)vertex[0], *b = d->lane->normals + 3 * (size_t)vertex[1],
-              *c = d->lane->normals + 3 * (size_t)vertex[2];
-  for (int i = 0; i < 3; i++) n[i] = point->w[0] * a[i] + point->w[1] * b[i] + point->w[2] * c[i];
-  float length2 = n[0] * n[0] + n[1] * n[1] + n[2] * n[2], facing = length2 > 0.0f ? n[2] / sqrtf(length2) : 0.0f;
-  if (back) facing = -facing;
-  float s = k + (1.0f - k) * (facing > 0.0f ? facing : 0.0f);
-  return s > 0.0f ? fmi_exp2f(fmi_log2f(s) * (1.0f / 2.2f)) : 0.0f;
-}
-
-/* Lit colour (0 to 255) of a triangle at the mean of n samples that sum to (x, y), in grid units. */
-FMI_FN void fmi_shade(const fmi_drawing *d, uint32_t triangle, int64_t x, int64_t y, int n, float rgb[3]) {
-  float colour[4];
-  bool back;
-  fmi_point point = fmi_triangle_point(d, triangle, x, y, n, &back);
-  fmi_surface_colour(d->s, d->lane, triangle, &point, colour);
-  float light = d->lane->frame.unlit ? 1.0f : fmi_light(d, d->s->vertices + 3 * (size_t)triangle, &point, back);
-  for (int c = 0; c < 3; c++) {
-    float v = colour[c] * light;
-    rgb[c] = v > 0.0f ? (v < 255.0f ? v : 255.0f) : 0.0f;
-  }
-}
-
-/* Shades one pixel from its words and writes it: every triangle in it once, weighted by its samples. Returns how many are covered. */
-FMI_FN int fmi_resolve_pixel(const fmi_drawing *d, const uint64_t *words, int x, int y, uint8_t *out) {
-  const fmi_band *band = &d->band;
-  const fm_frame *frame = &d->lane->frame;
-  float sum[3] = {0.0f, 0.0f, 0.0f};
-  int covered = 0;
-  for (int i = 0; i < band->samples; i++) {
-    uint32_t triangle = fmi_word_triangle(words[i]);
-    int64_t px = 0, py = 0;
-    int n = 0;
-    float rgb[3];
-    bool seen = words[i] == 0;
-    for (int j = 0; j < i && !seen; j++) seen = words[j] != 0 && fmi_word_triangle(words[j]) == triangle;
-    if (seen) continue;
-    for (int j = i; j < band->samples; j++)
-      if (words[j] != 0 && fmi_word_triangle(words[j]) == triangle) {
-        px += (int64_t)x * FMI_SUBPIXELS + band->sample[j][0];
-        py += (int64_t)y * FMI_SUBPIXELS + band->sample[j][1];
-        n++;
-      }
-    fmi_shade(d, triangle, px, py, n, rgb);
-    for (int c = 0; c < 3; c++) sum[c] += (float)n * rgb[c];
-    covered += n;
-  }
-  int of = frame->transparent ? fmi_max_int(covered, 1) : band->samples;
-  for (int c = 0; c < 3; c++) {
-    float v = sum[c];
-    if (!frame->transparent) v += (float)(band->samples - covered) * (float)frame->background[c];
-    out[c] = (uint8_t)(v / (float)of + 0.5f);
-  }
-  if (frame->transparent) out[3] = (uint8_t)((2 * 255 * covered + band->samples) / (2 * band->samples));
-  return covered;
+  fmi_flush_pixels(d, image);
 }
 
 /* Draws the lane's frame into image, whose size and channels are the frame's. */
-FMI_FN void fmi_draw(const fmi_software *s, fmi_lane *lane, fm_image *image) {
+FMI_FN void fmi_draw(const fmi_software *s, fmi_lane *lane, const fm_image *image) {
   fmi_drawing d;
   memset(&d, 0, sizeof d);
   d.s = s;
   d.lane = lane;
   d.view = fmi_make_view(&lane->camera, image->width, image->height);
-  d.band.width = image->width;
-  d.band.samples = lane->frame.samples;
-  d.band.sample = lane->frame.samples == 1 ? fmi_sample_1 : fmi_sample_4;
-  d.band.words = lane->words;
-  fmi_blend_vertices(lane, s);
-  fmi_place_vertices(lane, s, &d.view);
-  size_t drawn = fmi_list_drawn(&d), row_words = (size_t)image->width * (size_t)d.band.samples;
+  d.samples = lane->frame.samples;
+  d.sample = d.samples == 1 ? fmi_sample_1 : fmi_sample_4;
+  d.lowest = d.samples == 1 ? fmi_sample_1[0][0] : fmi_sample_4[2][0];
+  d.highest = d.samples == 1 ? fmi_sample_1[0][0] : fmi_sample_4[1][0];
+  d.right = image->width;
+  d.bottom = image->height;
+  lane->batch->count = 0;
+  fmi_blend_vertices(s, lane);
+  s->kernels->place(&d);
+  d.band.left = d.left;
+  d.band.width = d.right - d.left;
+  size_t row_words = (size_t)fmi_max_int(d.band.width, 1) * (size_t)d.samples;
   int rows = (int)(FMI_BAND_WORDS / row_words);
-  for (d.band.row0 = 0; d.band.row0 < image->height; d.band.row0 = d.band.row1) {
-    d.band.row1 = fmi_min_int(d.band.row0 + rows, image->height);
+  fmi_carried carried = {0, 0};
+  for (int y = d.top; y < d.bottom; y++) lane->band_of_row[y] = (uint16_t)((y - d.top) / rows);
+  fmi_sort_by_band(&d, (size_t)fmi_ceil_div(fmi_max_int(d.bottom - d.top, 1), rows));
+  for (int y = 0; y < d.top; y++) fmi_fill_background(&d, image, y, 0, image->width);
+  for (int y = d.bottom; y < image->height; y++) fmi_fill_background(&d, image, y, 0, image->width);
+  for (int b = 0; d.top + b * rows < d.bottom; b++) {
+    d.band.row0 = d.top + b * rows;
+    d.band.row1 = fmi_min_int(d.band.row0 + rows, d.bottom);
     memset(lane->words, 0, (size_t)(d.band.row1 - d.band.row0) * row_words * sizeof *lane->words);
-    for (size_t i = 0; i < drawn; i++) {
-      const fmi_drawn *t = &lane->drawn[i];
-      fmi_setup setup;
-      if (t->row1 < d.band.row0 || t->row0 >= d.band.row1) continue;
-      if (fmi_is_off_grid(&d, t->triangle)) fmi_fill_clipped(&d, t->triangle);
-      else if (fmi_load_triangle(&d, t->triangle, &setup)) fmi_fill_triangle(&d, t->triangle, &setup);
-    }
-    for (int y = d.band.row0; y < d.band.row1; y++)
-      for (int x = 0; x < image->width; x++) {
-        size_t pixel = (size_t)y * (size_t)image->width + (size_t)x,
-               word = pixel - (size_t)d.band.row0 * (size_t)image->width;
-        int covered = fmi_resolve_pixel(&d, lane->words + word * (size_t)d.band.samples, x, y,
-                                        image->pixels + pixel * (size_t)image->channels);
-        if (image->coverage) image->coverage[pixel] = (uint8_t)covered;
-      }
+    fmi_fill_band(&d, (size_t)b, &carried);
+    fmi_resolve_band(&d, image);
   }
 }
 #endif /* FACEMORPH_NO_RENDER */
@@ -10726,9 +11900,6 @@ FMI_FN void fmi_draw(const fmi_software *s, fmi_lane *lane, fm_image *image) {
 /* ============================================================ [FM:renderer] =========================================
    The renderer hook: the built-in rasterizer behind it, and fm_render, which feeds any renderer. The built-in draws in collect,
    straight into the caller's image. Test: tests/test_renderer.c */
-
-/* The largest picture side: one row of 4 samples must fit a band. */
-enum { FMI_MAX_PICTURE = 16384 };
 
 FMI_FN void fmi_software_end(void *user) {
   fmi_software *s = (fmi_software *)user;
@@ -10747,6 +11918,7 @@ FMI_FN int fmi_software_begin(void *user, const fm_scene *scene, fm_error *error
   fmi_software_end(s);
   fmi_begin(&env, scene->common ? scene->common : &s->common, error, NULL);
   s->allocator = env.allocator;
+  s->kernels = fmi_raster_kernels_at[env.simd];
   if (!fmi_float_ok())
     fmi_fail(
         &env, FM_ERROR_BUILD,

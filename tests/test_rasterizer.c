@@ -124,37 +124,6 @@ static void test_minified(void) {
       }
 }
 
-/* 3 texels halve to one with equal weights; 5 to two with weights 2:2:1 and 1:2:2. */
-static void test_odd_levels(void) {
-  static const uint8_t three[3] = {10, 20, 61}, five[5] = {10, 20, 30, 40, 50};
-  fm_image image;
-  fmi_paint paint = {&image, NULL};
-  for (int n = 3; n <= 5; n += 2) {
-    fmi_env env;
-    fmi_pyramid pyramid;
-    memset(&image, 0, sizeof image);
-    memset(&pyramid, 0, sizeof pyramid);
-    image.width = n;
-    image.height = 1;
-    image.channels = 1;
-    image.pixels = (uint8_t *)(n == 3 ? three : five);
-    pyramid.heads = 1;
-    pyramid.paints = &paint;
-    fmi_begin(&env, NULL, NULL, NULL);
-    CHECK(fmi_begin_pyramid(&env, &env.temp, &pyramid));
-    memset(pyramid.level[0].cover, 255, (size_t)n);
-    CHECK(fmi_build_levels(&env, &env.temp, &pyramid));
-    CHECK_INT(pyramid.level_count, n == 3 ? 2 : 3);
-    if (n == 3) CHECK_INT(pyramid.level[1].texels[0], 30); /* 91 / 3 */
-    else {
-      CHECK_INT(pyramid.level[1].texels[0], 18); /* (2 * 10 + 2 * 20 + 30) / 5 */
-      CHECK_INT(pyramid.level[1].texels[4], 42); /* (30 + 2 * 40 + 2 * 50) / 5 */
-      CHECK_INT(pyramid.level[2].texels[0], 30);
-    }
-    fmi_end(&env);
-  }
-}
-
 /* Nearer wins whatever the order; at equal depth the lower triangle number. */
 static void test_depth_order(void) {
   static scene_mesh s;
@@ -662,7 +631,7 @@ static void test_bands(void) {
 
 TEST_MAIN({"coverage of a triangle", test_triangle_coverage}, {"sample positions", test_sample_positions},
           {"shared edges cover each sample once", test_shared_edges}, {"exact texels", test_exact_texels}, {"half the size", test_minified},
-          {"levels of odd sizes", test_odd_levels}, {"depth order", test_depth_order}, {"perspective", test_perspective}, {"light", test_light},
+          {"depth order", test_depth_order}, {"perspective", test_perspective}, {"light", test_light},
           {"no bleeding at seams", test_no_bleeding}, {"near plane", test_near_plane}, {"inside a box", test_inside_a_box},
           {"clipped neighbours", test_clipped_neighbours}, {"vast numbers", test_vast_numbers}, {"cut-outs", test_cutout}, {"opacity maps", test_opacity_map}, {"culling", test_culling}, {"blending and masks", test_blending},
           {"separate samplers agree", test_separate_samplers}, {"fit", test_fit}, {"yaw and pitch", test_turning},
