@@ -28,7 +28,7 @@
      FACEMORPH_IMPLEMENTATION   compiles the implementation here; elsewhere only declarations
      FACEMORPH_STATIC *         every function static: several private copies can live in one program
      FACEMORPH_NO_STDIO         no stdio: paths work through fm_common.files only
-     FACEMORPH_NO_THREADS       no threads of its own: your fm_jobs, or the caller's thread (so on Windows for now)
+     FACEMORPH_NO_THREADS       no threads of its own: your fm_jobs, or the caller's thread
      FACEMORPH_NO_SIMD          plain C alone; the same bytes, slower
      FACEMORPH_MAX_SIMD         the highest level compiled: 0 scalar, 1 SSE2 and NEON, 2 AVX2, 3 AVX-512 (the default)
      FACEMORPH_FILENAME         this file's name for #include, "facemorph.h" unless defined: it includes itself to compile its
@@ -190,6 +190,7 @@ typedef struct fm_files {
   bool (*open_write)(void *user, const char *path, fm_sink *out);
   bool (*close_write)(void *user, fm_sink *sink, bool keep); /* called once for each open_write that succeeded */
   int (*make_folder)(void *user, const char *path);          /* 1 made, 0 there already, -1 impossible */
+  bool thread_safe;                                          /* open_read and its streams may be used in several threads at once */
 } fm_files;
 
 typedef enum fm_log_level { FM_LOG_ERROR, FM_LOG_WARNING, FM_LOG_INFO, FM_LOG_DETAIL } fm_log_level;
@@ -202,7 +203,8 @@ typedef struct fm_progress {
 /* Instruction sets of the built-in kernels. All give the same bytes. */
 typedef enum fm_simd { FM_SIMD_BEST, FM_SIMD_SCALAR, FM_SIMD_SSE2, FM_SIMD_AVX2, FM_SIMD_AVX512, FM_SIMD_NEON } fm_simd;
 
-/* What every heavy call can be given; NULL or zero members mean the default. Callbacks come on the caller's thread. */
+/* What every heavy call can be given; NULL or zero members mean the default. Callbacks come on the caller's thread, except those of
+   an allocator or files that are thread_safe. */
 typedef struct fm_common {
   const fm_allocator *allocator;                                  /* default: FACEMORPH_REALLOC and FACEMORPH_FREE */
   const fm_limits *limits;
@@ -407,6 +409,7 @@ typedef struct fm_image_sink {
   void (*prepare)(void *user, size_t frame, size_t slot, int worker, const fm_image *image);
   /* in frame order, on the caller's thread; false stops with *error as set by fm_set_error, else FM_ERROR_CANCELLED */
   bool (*deliver)(void *user, size_t frame, size_t slot, const fm_image *image, fm_error *error);
+  bool prepare_only;            /* deliver gets no image (NULL): one a worker is enough then, instead of one a slot */
 } fm_image_sink;
 
 typedef struct fm_png_desc {
@@ -478,7 +481,9 @@ FM_API const char *fm_simd_name(fm_simd simd);
    failure in the library passes through here: one place for a breakpoint. */
 FM_API bool fm_set_error(fm_error *error, fm_status status, const char *message);
 
-/* How many workers a call with this fm_common uses: jobs->workers, or threads, or the processors that are online. */
+/* How many workers a call with this fm_common uses: jobs->workers, or threads, or the processors that this process may use now
+   (those online, within its affinity and its cgroups' quotas, rounded up); 256 at most unless they are yours. Without jobs and
+   threads it asks the system each time, some 30 us; who relies on one answer puts it into threads. */
 FM_API int fm_worker_count(const fm_common *common);
 
 /* ---- numbers, the same in every locale ---- */
@@ -552,8 +557,9 @@ FM_API fm_camera fm_fit_camera(const fm_mesh *const *heads, size_t head_count, c
 FM_API bool fm_software_renderer(fm_renderer *out, const fm_common *common, fm_error *error);
 FM_API void fm_destroy_renderer(fm_renderer *renderer);
 
-/* begin, every frame in rounds of 2 x workers, end. Pictures go to the sink in frame order; memory does not grow with
-   frame_count. */
+/* begin, every frame, end. Workers draw frames while the caller's thread hands finished ones to the sink in frame order; with your
+   own jobs this goes in rounds. At most 2 x workers frames are in flight (one if there is one worker), 4 bytes a pixel each:
+   memory does not grow with frame_count. */
 FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_frame *frames, size_t frame_count,
                       const fm_image_sink *sink, fm_error *error);
 #endif
@@ -636,6 +642,10 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
 #endif
 #include <windows.h>
 #define FMI_NO_PTHREADS
+#if !defined(FACEMORPH_NO_THREADS) && _WIN32_WINNT >= 0x0600 /* Vista: condition variables */
+#include <process.h>
+#define FMI_WINDOWS_THREADS 1
+#endif
 #elif defined(__unix__) || defined(__APPLE__)
 #include <sys/stat.h>
 #include <unistd.h>
@@ -648,6 +658,9 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
 #if !defined(FACEMORPH_NO_THREADS) && !defined(FMI_NO_PTHREADS)
 #include <pthread.h>
 #define FMI_PTHREADS 1
+#endif
+#if defined(FMI_PTHREADS) || defined(FMI_WINDOWS_THREADS)
+#define FMI_THREADS 1
 #endif
 #if defined(__SSE2__) || defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)
 #include <emmintrin.h>
@@ -1645,6 +1658,7 @@ typedef struct fmi_env {
   const char *file;          /* the name that messages carry; NULL: none */
   fm_simd simd;              /* never FM_SIMD_BEST */
   size_t used, peak, blocks;
+  int workers;               /* 0: not counted yet */
   fmi_pool temp, keep;
   char **warnings;           /* in keep */
   size_t warning_count;
@@ -2708,96 +2722,343 @@ FMI_FN const char *fmi_file_name(const char *path) {
 }
 
 /* ============================================================ [FM:jobs] =============================================
-   Work spread over threads: the caller's pool, or threads that live for one call of run (starting one costs some 20 us, a
-   frame 100 times that). Each job runs under our floating-point state. Test: tests/test_jobs.c */
+   Work spread over threads: the caller's pool, or threads that live for one series of jobs (starting one costs some 20 us, a run
+   has two series). Each job runs under our floating-point state. Test: tests/test_jobs.c */
 
-typedef struct fmi_work {
-  fm_job_fn *fn;
-  void *data;
-  size_t count, next; /* next: the first job that nobody has taken */
-#ifdef FMI_PTHREADS
-  pthread_mutex_t lock;
-#endif
-} fmi_work;
+enum { FMI_MAX_THREADS = 256 };
 
-FMI_FN void fmi_run_serial(fm_job_fn *fn, void *data, size_t count) {
-  for (size_t i = 0; i < count; i++) fn(data, i, 0);
+/* ---- how many processors this process may use ---- */
+
+#if defined(FMI_THREADS) && defined(__linux__) && !defined(FACEMORPH_NO_STDIO)
+/* Linux tells in small files, in every mode of the compiler: sched_getaffinity is hidden without _GNU_SOURCE, and of quotas
+   nothing else speaks. */
+
+/* The beginning of a small file as a text, "" if there is none. */
+FMI_FN bool fmi_read_small_file(const char *path, char *text, size_t room) {
+  FILE *file = fmi_fopen(path, false);
+  size_t size = file ? fread(text, 1, room - 1, file) : 0;
+  if (file) fclose(file);
+  text[size] = 0;
+  return size > 0;
 }
 
-#ifdef FMI_PTHREADS
-typedef struct fmi_worker { fmi_work *work; int index; } fmi_worker;
+/* Processors in the affinity mask of a process's status text, as in "Cpus_allowed:\tff,fffffffe"; INT_MAX if there is none. */
+FMI_FN int fmi_allowed_processors(const char *status) {
+  static const char key[] = "\nCpus_allowed:";
+  const char *p = strstr(status, key);
+  int count = 0;
+  for (p = p ? p + sizeof key - 1 : ""; *p && *p != '\n'; p++) {
+    int digit = *p >= '0' && *p <= '9' ? *p - '0' : *p >= 'a' && *p <= 'f' ? *p - 'a' + 10 : 0;
+    count += (digit & 1) + (digit >> 1 & 1) + (digit >> 2 & 1) + (digit >> 3);
+  }
+  return count > 0 ? count : INT_MAX;
+}
 
-FMI_FN void *fmi_work_loop(void *user) {
-  fmi_worker *worker = (fmi_worker *)user;
-  fmi_work *work = worker->work;
-  for (;;) {
-    pthread_mutex_lock(&work->lock);
-    size_t i = work->next;
-    work->next += i < work->count;
-    pthread_mutex_unlock(&work->lock);
-    if (i >= work->count) break;
-    work->fn(work->data, i, worker->index);
+/* Processors that a quota amounts to, rounded up; INT_MAX: no limit. As cpu.max has it, microseconds in each period:
+   "150000 100000", "max 100000"; -1 is no limit in cgroups of version 1. */
+FMI_FN int fmi_quota_processors(const char *text) {
+  const char *end = text + strlen(text);
+  double quota = 0.0, period = 0.0;
+  const char *rest = fm_parse_double(text, end, &quota);
+  while (rest && (*rest == ' ' || *rest == '\n')) rest++;
+  if (!rest || !fm_parse_double(rest, end, &period) || !(quota > 0.0 && period > 0.0)) return INT_MAX;
+  double processors = ceil(quota / period);
+  return processors < (double)INT_MAX ? (int)processors : INT_MAX;
+}
+
+/* Where a process's group begins in the text of /proc/self/cgroup, "/" at least, and how long it is; NULL: no such line. Lines are
+   "0::/group" of version 2 and "4:cpu,cpuacct:/group" of version 1. controller: "" for version 2. */
+FMI_FN const char *fmi_find_cgroup(const char *text, const char *controller, size_t *length) {
+  size_t name = strlen(controller);
+  for (const char *line = text; *line;) {
+    const char *end = line + strcspn(line, "\n"), *p = line + strcspn(line, ":\n");
+    do { /* the controllers one by one */
+      if (p == end) break;
+      const char *item = p + 1;
+      p = item + strcspn(item, ",:\n");
+      const char *group = p + strcspn(p, ":\n") + 1;
+      if ((size_t)(p - item) == name && memcmp(item, controller, name) == 0 && group < end) {
+        *length = (size_t)(end - group);
+        return group;
+      }
+    } while (*p == ',');
+    line = end + (*end == '\n');
   }
   return NULL;
 }
-FMI_FN void fmi_run_threads(int workers, fm_job_fn *fn, void *data, size_t count) {
-  enum { MAX = 256 };
-  fmi_work work;
-  fmi_worker worker[MAX];
-  pthread_t thread[MAX];
-  bool running[MAX];
-  int n = fmi_min_int(workers, MAX);
-  if (count < (size_t)n) n = (int)count;
-  if (n < 2) { fmi_run_serial(fn, data, count); return; }
-  memset(&work, 0, sizeof work);
-  work.fn = fn;
-  work.data = data;
-  work.count = count;
-  if (pthread_mutex_init(&work.lock, NULL) != 0) { fmi_run_serial(fn, data, count); return; }
-  for (int i = 0; i < n; i++) {
-    worker[i].work = &work;
-    worker[i].index = i;
-    running[i] = i > 0 && pthread_create(&thread[i], NULL, fmi_work_loop, &worker[i]) == 0; /* too few threads: fewer workers */
+
+/* The least quota of a group and those above it; what lies above a container's root is not there, and not missed. */
+FMI_FN int fmi_cgroup_processors(const char *root, const char *groups) {
+  int least = INT_MAX;
+  for (int version = 1; version <= 2; version++) {
+    size_t length = 0;
+    const char *group = fmi_find_cgroup(groups, version == 1 ? "cpu" : "", &length);
+    for (bool more = group != NULL; more;) {
+      char path[600], text[100], *period = text;
+      const char *file = version == 1 ? "cpu.cfs_quota_us" : "cpu.max", *mount = version == 1 ? "/cpu" : "";
+      size_t end = length < 400 ? fmi_format(path, sizeof path, "%s%s", root, mount) : sizeof path;
+      if (end + length + 30 < sizeof path) {
+        memcpy(path + end, group, length);
+        fmi_format(path + end + length, sizeof path - end - length, "/%s", file);
+        if (fmi_read_small_file(path, text, sizeof text / 2) && version == 1) {
+          period += strlen(text);
+          fmi_format(path + end + length, sizeof path - end - length, "/cpu.cfs_period_us");
+          fmi_read_small_file(path, period, sizeof text / 2);
+        }
+        least = fmi_min_int(least, fmi_quota_processors(text));
+      }
+      more = length > 0;
+      while (length > 0 && group[--length] != '/') {}
+    }
   }
-  fmi_work_loop(&worker[0]);
-  for (int i = 1; i < n; i++)
-    if (running[i]) pthread_join(thread[i], NULL);
-  pthread_mutex_destroy(&work.lock);
+  return least;
+}
+
+FMI_FN int fmi_limited_processors(void) {
+  char text[8192];
+  int count = fmi_read_small_file("/proc/self/status", text, sizeof text) ? fmi_allowed_processors(text) : INT_MAX;
+  return fmi_read_small_file("/proc/self/cgroup", text, sizeof text)
+             ? fmi_min_int(count, fmi_cgroup_processors("/sys/fs/cgroup", text))
+             : count;
+}
+#elif defined(FMI_WINDOWS_THREADS)
+FMI_FN int fmi_limited_processors(void) {
+  DWORD_PTR allowed = 0, all = 0;
+  int count = 0;
+  if (!GetProcessAffinityMask(GetCurrentProcess(), &allowed, &all)) return INT_MAX;
+  for (; allowed; allowed &= allowed - 1) count++;
+  return count > 0 ? count : INT_MAX; /* none: threads in several groups of processors */
+}
+#else
+FMI_FN int fmi_limited_processors(void) { return INT_MAX; }
+#endif
+
+#ifdef FMI_THREADS
+/* Processors that are online, fewer where affinity or a quota allows fewer. */
+FMI_FN int fmi_count_processors(void) {
+  int online = 1;
+#if defined(FMI_WINDOWS_THREADS)
+  SYSTEM_INFO info;
+  GetSystemInfo(&info);
+  online = (int)info.dwNumberOfProcessors;
+#elif defined(_SC_NPROCESSORS_ONLN)
+  online = (int)sysconf(_SC_NPROCESSORS_ONLN);
+#endif
+  return fmi_clamp_int(fmi_min_int(online, fmi_limited_processors()), 1, FMI_MAX_THREADS);
 }
 #endif
 
 FM_API int fm_worker_count(const fm_common *common) {
   if (common && common->jobs && common->jobs->run) return fmi_max_int(common->jobs->workers, 1);
-#ifdef FMI_PTHREADS
-  if (common && common->threads > 0) return fmi_min_int(common->threads, 256);
-#ifdef _SC_NPROCESSORS_ONLN
-  long processors = sysconf(_SC_NPROCESSORS_ONLN);
-  return processors < 1 ? 1 : processors > 256 ? 256 : (int)processors;
-#endif
-#endif
+#ifdef FMI_THREADS
+  if (common && common->threads > 0) return fmi_min_int(common->threads, FMI_MAX_THREADS);
+  return fmi_count_processors();
+#else
   return 1;
+#endif
 }
 
+/* The same for a call, which asks the system only once. */
+FMI_FN int fmi_workers(fmi_env *env) {
+  if (!env->workers) env->workers = fm_worker_count(env->common);
+  return env->workers;
+}
+
+/* ---- a series of jobs ---- */
+
+/* work is called for every i below count, in any worker; hand_over (NULL: none), in order, on the caller's thread, for each i whose
+   work is done; false stops the series. At most `window` jobs are between the begin of their work and the end of their hand-over:
+   what belongs to job i can lie in slot i % window. */
+typedef struct fmi_series {
+  fm_job_fn *work;
+  bool (*hand_over)(void *data, size_t i);
+  void *data;
+  size_t count, window;
+} fmi_series;
+
 /* A job under our floating-point state, in whichever thread it runs. */
-typedef struct fmi_guarded_job { fm_job_fn *fn; void *data; } fmi_guarded_job;
-FMI_FN void fmi_run_guarded(void *data, size_t i, int worker) {
-  fmi_guarded_job *job = (fmi_guarded_job *)data;
+FMI_FN void fmi_do_job(const fmi_series *series, size_t i, int worker) {
   uint64_t state = fmi_enter_float();
-  job->fn(job->data, i, worker);
+  series->work(series->data, i, worker);
   fmi_leave_float(state);
 }
 
-FMI_FN void fmi_run_jobs(const fmi_env *env, fm_job_fn *fn, void *data, size_t count) {
-  const fm_jobs *jobs = env->common->jobs;
-  fmi_guarded_job job;
-  job.fn = fn;
-  job.data = data;
-  if (jobs && jobs->run) { jobs->run(jobs->user, fmi_run_guarded, &job, count); return; }
-#ifdef FMI_PTHREADS
-  fmi_run_threads(fm_worker_count(env->common), fmi_run_guarded, &job, count);
+FMI_FN void fmi_run_serial(const fmi_series *series) {
+  for (size_t i = 0; i < series->count; i++) {
+    fmi_do_job(series, i, 0);
+    if (series->hand_over && !series->hand_over(series->data, i)) return;
+  }
+}
+
+#ifdef FMI_THREADS
+#if defined(FMI_PTHREADS)
+typedef pthread_t fmi_thread;
+#define FMI_THREAD_MAIN(name) void *(name)(void *user)
+FMI_FN bool fmi_start_thread(fmi_thread *thread, FMI_THREAD_MAIN(*entry), void *user) {
+  return pthread_create(thread, NULL, entry, user) == 0;
+}
+FMI_FN void fmi_join_thread(fmi_thread thread) {
+  pthread_join(thread, NULL);
+}
+
+/* A lock, and a way to wait for a change of what it protects. */
+typedef struct fmi_monitor { pthread_mutex_t lock; pthread_cond_t changed; } fmi_monitor;
+FMI_FN bool fmi_begin_monitor(fmi_monitor *m) {
+  if (pthread_mutex_init(&m->lock, NULL) != 0) return false;
+  if (pthread_cond_init(&m->changed, NULL) == 0) return true;
+  pthread_mutex_destroy(&m->lock);
+  return false;
+}
+FMI_FN void fmi_end_monitor(fmi_monitor *m) {
+  pthread_cond_destroy(&m->changed);
+  pthread_mutex_destroy(&m->lock);
+}
+FMI_FN void fmi_lock(fmi_monitor *m) {
+  pthread_mutex_lock(&m->lock);
+}
+FMI_FN void fmi_unlock(fmi_monitor *m) {
+  pthread_mutex_unlock(&m->lock);
+}
+FMI_FN void fmi_wait(fmi_monitor *m) {
+  pthread_cond_wait(&m->changed, &m->lock);
+}
+FMI_FN void fmi_wake_all(fmi_monitor *m) {
+  pthread_cond_broadcast(&m->changed);
+}
 #else
-  fmi_run_serial(fmi_run_guarded, &job, count);
+typedef HANDLE fmi_thread;
+#define FMI_THREAD_MAIN(name) unsigned(__stdcall name)(void *user)
+FMI_FN bool fmi_start_thread(fmi_thread *thread, FMI_THREAD_MAIN(*entry), void *user) {
+  *thread = (HANDLE)_beginthreadex(NULL, 0, entry, user, 0, NULL);
+  return *thread != NULL;
+}
+FMI_FN void fmi_join_thread(fmi_thread thread) {
+  WaitForSingleObject(thread, INFINITE);
+  CloseHandle(thread);
+}
+
+typedef struct fmi_monitor { SRWLOCK lock; CONDITION_VARIABLE changed; } fmi_monitor;
+FMI_FN bool fmi_begin_monitor(fmi_monitor *m) {
+  InitializeSRWLock(&m->lock);
+  InitializeConditionVariable(&m->changed);
+  return true;
+}
+FMI_FN void fmi_end_monitor(fmi_monitor *m) { (void)m; }
+FMI_FN void fmi_lock(fmi_monitor *m) {
+  AcquireSRWLockExclusive(&m->lock);
+}
+FMI_FN void fmi_unlock(fmi_monitor *m) {
+  ReleaseSRWLockExclusive(&m->lock);
+}
+FMI_FN void fmi_wait(fmi_monitor *m) {
+  SleepConditionVariableSRW(&m->changed, &m->lock, INFINITE, 0);
+}
+FMI_FN void fmi_wake_all(fmi_monitor *m) {
+  WakeAllConditionVariable(&m->changed);
+}
 #endif
+
+/* A series under way. The window is at most two jobs a thread where there is something to hand over. */
+typedef struct fmi_work {
+  const fmi_series *series;
+  fmi_monitor monitor;             /* of all that follows */
+  size_t next, handed;             /* the first job that nobody has taken, and that is not handed over */
+  bool done[2 * FMI_MAX_THREADS];  /* of the jobs in the window */
+  bool stopped;
+} fmi_work;
+
+typedef struct fmi_worker { fmi_work *work; int index; } fmi_worker;
+
+/* One worker's part. Worker 0 is the caller's thread: it hands over what is ready before it takes another job. */
+FMI_FN void fmi_take_part(fmi_work *work, int worker) {
+  const fmi_series *series = work->series;
+  bool hands_over = series->hand_over && worker == 0;
+  fmi_lock(&work->monitor);
+  while (!work->stopped && (hands_over ? work->handed : work->next) < series->count) {
+    size_t in_flight = work->next - work->handed;
+    if (hands_over && in_flight > 0 && work->done[work->handed % series->window]) {
+      fmi_unlock(&work->monitor);
+      bool ok = series->hand_over(series->data, work->handed); /* which only this thread changes */
+      fmi_lock(&work->monitor);
+      work->done[work->handed++ % series->window] = false;
+      work->stopped = !ok;
+      fmi_wake_all(&work->monitor);
+    } else if (work->next < series->count && (!series->hand_over || in_flight < series->window)) {
+      size_t i = work->next++;
+      fmi_unlock(&work->monitor);
+      fmi_do_job(series, i, worker);
+      fmi_lock(&work->monitor);
+      if (!series->hand_over) continue; /* nobody waits for it */
+      work->done[i % series->window] = true;
+      fmi_wake_all(&work->monitor);
+    } else fmi_wait(&work->monitor);
+  }
+  fmi_unlock(&work->monitor);
+}
+FMI_FN FMI_THREAD_MAIN(fmi_thread_main) {
+  fmi_take_part(((fmi_worker *)user)->work, ((fmi_worker *)user)->index);
+  return 0;
+}
+
+FMI_FN void fmi_run_threads(const fmi_series *series, int workers) {
+  fmi_work work;
+  fmi_worker worker[FMI_MAX_THREADS];
+  fmi_thread thread[FMI_MAX_THREADS];
+  int count = series->count < (size_t)workers ? (int)series->count : workers, started = 1;
+  memset(&work, 0, sizeof work);
+  work.series = series;
+  if (count < 2 || !fmi_begin_monitor(&work.monitor)) { fmi_run_serial(series); return; }
+  for (int i = 1; i < count; i++) { /* too few threads: fewer workers */
+    worker[started].work = &work;
+    worker[started].index = started;
+    if (fmi_start_thread(&thread[started], fmi_thread_main, &worker[started])) started++;
+  }
+  fmi_take_part(&work, 0);
+  for (int i = 1; i < started; i++) fmi_join_thread(thread[i]);
+  fmi_end_monitor(&work.monitor);
+}
+#endif
+
+/* The caller's pool knows no hand-over: a window at a time goes through it. */
+typedef struct fmi_series_part { const fmi_series *series; size_t first; } fmi_series_part;
+FMI_FN void fmi_do_part_job(void *data, size_t i, int worker) {
+  const fmi_series_part *part = (const fmi_series_part *)data;
+  fmi_do_job(part->series, part->first + i, worker);
+}
+FMI_FN void fmi_run_rounds(const fmi_series *series, const fm_jobs *jobs) {
+  fmi_series_part round;
+  round.series = series;
+  for (round.first = 0; round.first < series->count; round.first += series->window) {
+    size_t count = fmi_min_size(series->window, series->count - round.first);
+    jobs->run(jobs->user, fmi_do_part_job, &round, count);
+    for (size_t i = 0; series->hand_over && i < count; i++)
+      if (!series->hand_over(series->data, round.first + i)) return;
+  }
+}
+
+/* The most jobs in flight where something is handed over: with two a worker nobody waits for the slowest. */
+FMI_FN size_t fmi_most_in_flight(int workers) {
+  return workers > 1 ? 2 * (size_t)workers : 1;
+}
+
+/* series->window: at most fmi_most_in_flight where there is a hand_over. */
+FMI_FN void fmi_run_series(fmi_env *env, const fmi_series *series) {
+  const fm_jobs *jobs = env->common->jobs;
+  if (jobs && jobs->run) { fmi_run_rounds(series, jobs); return; }
+#ifdef FMI_THREADS
+  fmi_run_threads(series, fmi_workers(env));
+#else
+  fmi_run_serial(series);
+#endif
+}
+
+FMI_FN void fmi_run_jobs(fmi_env *env, fm_job_fn *fn, void *data, size_t count) {
+  fmi_series series;
+  memset(&series, 0, sizeof series);
+  series.work = fn;
+  series.data = data;
+  series.count = series.window = count;
+  fmi_run_series(env, &series);
 }
 
 /* Seconds from some start; 0 always where there is no clock. */
@@ -11926,7 +12187,7 @@ FMI_FN int fmi_software_begin(void *user, const fm_scene *scene, fm_error *error
   else if (!scene->heads || scene->head_count == 0)
     fmi_fail(&env, FM_ERROR_ARGUMENT, "a scene needs at least one head");
   else if (fmi_prepare_scene(&env, s, scene)) {
-    int lanes = scene->lanes > 0 ? scene->lanes : fm_worker_count(env.common);
+    int lanes = scene->lanes > 0 ? scene->lanes : fmi_workers(&env);
     s->lanes = (fmi_lane *)fmi_alloc_zero(&env, &env.keep, (size_t)lanes, sizeof *s->lanes);
     while (s->lanes && s->lane_count < lanes && fmi_prepare_lane(&env, &s->lanes[s->lane_count], s)) s->lane_count++;
   }
@@ -12033,52 +12294,6 @@ FM_API void fm_destroy_renderer(fm_renderer *renderer) {
   memset(renderer, 0, sizeof *renderer);
 }
 
-/* A round of frames: up to one a slot, drawn and prepared in jobs. */
-typedef struct fmi_round {
-  fm_renderer *renderer;
-  const fm_frame *frames;    /* of the round */
-  size_t first, count;       /* number of the first; frames in the round */
-  fm_image *images;          /* a slot each */
-  fm_error *errors;          /* a slot each */
-  const fm_image_sink *sink;
-} fmi_round;
-
-FMI_FN void fmi_round_prepare(void *data, size_t slot, int worker) {
-  fmi_round *round = (fmi_round *)data;
-  if (round->errors[slot].status == FM_OK && round->sink->prepare)
-    round->sink->prepare(round->sink->user, round->first + slot, slot, worker, &round->images[slot]);
-}
-/* Draws and prepares one frame in its worker's lane. */
-FMI_FN void fmi_round_draw(void *data, size_t slot, int worker) {
-  fmi_round *round = (fmi_round *)data;
-  fm_renderer *r = round->renderer;
-  if (r->submit(r->user, worker, &round->frames[slot], &round->errors[slot]) &&
-      r->collect(r->user, worker, &round->images[slot], &round->errors[slot]))
-    fmi_round_prepare(data, slot, worker);
-  else if (round->errors[slot].status == FM_OK)
-    fm_set_error(&round->errors[slot], FM_ERROR_RENDERER,
-                 "the renderer failed without a word; its submit and collect must say why through fm_set_error");
-}
-/* The same for a renderer whose calls must come from one thread: as many frames as it has lanes are under way together. */
-FMI_FN void fmi_round_draw_in_lanes(const fmi_env *env, fmi_round *round, int lanes) {
-  fm_renderer *r = round->renderer;
-  for (size_t base = 0; base < round->count; base += (size_t)lanes) {
-    size_t end = fmi_min_size(round->count, base + (size_t)lanes);
-    for (int pass = 0; pass < 2; pass++)
-      for (size_t slot = base; slot < end; slot++) {
-        fm_error *error = &round->errors[slot];
-        int lane = (int)(slot - base);
-        if (error->status != FM_OK) continue;
-        bool ok = pass == 0 ? r->submit(r->user, lane, &round->frames[slot], error)
-                            : r->collect(r->user, lane, &round->images[slot], error);
-        if (!ok && error->status == FM_OK)
-          fm_set_error(error, FM_ERROR_RENDERER,
-                       "the renderer failed without a word; its submit and collect must say why through fm_set_error");
-      }
-  }
-  fmi_run_jobs(env, fmi_round_prepare, round, round->count);
-}
-
 /* The picture that a frame asks for, without its pixels. */
 FMI_FN fm_image fmi_frame_image(const fm_frame *frame) {
   fm_image image;
@@ -12092,70 +12307,137 @@ FMI_FN size_t fmi_image_bytes(const fm_image *image) {
   return fmi_mul_size(fmi_mul_size((size_t)image->width, (size_t)image->height), (size_t)image->channels);
 }
 
-/* Room for the largest of the frames in every slot. */
-FMI_FN bool fmi_round_allocate(fmi_env *env, fmi_round *round, const fm_frame *frames, size_t frame_count, size_t slots) {
+/* Frames on their way through a renderer to a sink; frame f is in slot f % slots. */
+typedef struct fmi_film {
+  fmi_env *env;
+  fm_renderer *renderer;
+  const fm_image_sink *sink;
+  const fm_frame *frames;
+  size_t frame_count, slots;
+  size_t first;              /* of the round, where a renderer's calls must come from one thread */
+  size_t picture_count;      /* a picture for each slot, or for each worker where these are fewer and pictures end with prepare */
+  fm_image *pictures;
+  fm_error *errors;          /* a slot each */
+} fmi_film;
+
+/* Where a frame is drawn, with its size. */
+FMI_FN fm_image *fmi_film_picture(fmi_film *film, size_t frame, int worker) {
+  fm_image *picture = &film->pictures[film->picture_count < film->slots ? (size_t)worker : frame % film->slots],
+           image = fmi_frame_image(&film->frames[frame]);
+  image.pixels = picture->pixels;
+  image.coverage = picture->coverage;
+  *picture = image;
+  return picture;
+}
+
+/* Half of a frame's drawing; what fails without a word gets one. */
+FMI_FN bool fmi_film_draw(fmi_film *film, size_t frame, int lane, fm_image *picture, bool collect) {
+  fm_renderer *r = film->renderer;
+  fm_error *error = &film->errors[frame % film->slots];
+  if (collect ? r->collect(r->user, lane, picture, error) : r->submit(r->user, lane, &film->frames[frame], error)) return true;
+  if (error->status == FM_OK)
+    fm_set_error(error, FM_ERROR_RENDERER,
+                 "the renderer failed without a word; its submit and collect must say why through fm_set_error");
+  return false;
+}
+
+/* Draws and prepares one frame in its worker's lane. */
+FMI_FN void fmi_film_job(void *data, size_t frame, int worker) {
+  fmi_film *film = (fmi_film *)data;
+  const fm_image_sink *sink = film->sink;
+  fm_image *picture = fmi_film_picture(film, frame, worker);
+  if (fmi_film_draw(film, frame, worker, picture, false) && fmi_film_draw(film, frame, worker, picture, true) && sink->prepare)
+    sink->prepare(sink->user, frame, frame % film->slots, worker, picture);
+}
+
+/* Hands a picture over, in order. */
+FMI_FN bool fmi_film_deliver(void *data, size_t frame) {
+  fmi_film *film = (fmi_film *)data;
+  const fm_image_sink *sink = film->sink;
+  size_t slot = frame % film->slots;
+  fm_error *error = &film->errors[slot];
+  if (error->status == FM_OK &&
+      !sink->deliver(sink->user, frame, slot, sink->prepare_only ? NULL : &film->pictures[slot], error) &&
+      error->status == FM_OK)
+    fm_set_error(error, FM_ERROR_CANCELLED, "stopped by the sink");
+  if (error->status == FM_OK) return fmi_tell_progress(film->env, "render", frame + 1, film->frame_count);
+  *film->env->error = *error;
+  return false;
+}
+
+FMI_FN void fmi_film_prepare(void *data, size_t i, int worker) {
+  fmi_film *film = (fmi_film *)data;
+  const fm_image_sink *sink = film->sink;
+  size_t slot = (film->first + i) % film->slots;
+  if (film->errors[slot].status == FM_OK && sink->prepare)
+    sink->prepare(sink->user, film->first + i, slot, worker, &film->pictures[slot]);
+}
+/* For a renderer whose calls must come from one thread: as many frames as it has lanes are under way together, and a round of them
+   fills all slots, is prepared in jobs and delivered. */
+FMI_FN bool fmi_film_in_lanes(fmi_film *film, int lanes) {
+  for (film->first = 0; film->first < film->frame_count; film->first += film->slots) {
+    size_t end = fmi_min_size(film->frame_count, film->first + film->slots);
+    for (size_t base = film->first; base < end; base += (size_t)lanes)
+      for (int collect = 0; collect < 2; collect++)
+        for (size_t frame = base; frame < fmi_min_size(end, base + (size_t)lanes); frame++)
+          if (film->errors[frame % film->slots].status == FM_OK)
+            fmi_film_draw(film, frame, (int)(frame - base), fmi_film_picture(film, frame, 0), collect != 0);
+    fmi_run_jobs(film->env, fmi_film_prepare, film, end - film->first);
+    for (size_t frame = film->first; frame < end; frame++)
+      if (!fmi_film_deliver(film, frame)) return false;
+  }
+  return true;
+}
+
+/* Room for the largest of the frames in every picture. */
+FMI_FN bool fmi_film_allocate(fmi_film *film) {
+  fmi_env *env = film->env;
   size_t bytes = 0, pixels = 0;
-  for (size_t f = 0; f < frame_count; f++) {
-    fm_image image = fmi_frame_image(&frames[f]);
+  for (size_t f = 0; f < film->frame_count; f++) {
+    fm_image image = fmi_frame_image(&film->frames[f]);
     if (image.width < 1 || image.height < 1 || image.width > FMI_MAX_PICTURE || image.height > FMI_MAX_PICTURE)
       return fmi_fail(env, FM_ERROR_ARGUMENT, "frame %zu: a picture is 1 to %d pixels wide and high, not %d x %d", f,
                       (int)FMI_MAX_PICTURE, image.width, image.height);
     bytes = fmi_max_size(bytes, fmi_image_bytes(&image));
     pixels = fmi_max_size(pixels, fmi_mul_size((size_t)image.width, (size_t)image.height));
   }
-  round->images = (fm_image *)fmi_alloc_zero(env, &env->temp, slots, sizeof *round->images);
-  round->errors = (fm_error *)fmi_alloc_zero(env, &env->temp, slots, sizeof *round->errors);
-  if (!round->images || !round->errors) return false;
-  for (size_t i = 0; i < slots; i++) {
-    round->images[i].pixels = (uint8_t *)fmi_alloc(env, &env->temp, bytes, 1);
-    round->images[i].coverage = (uint8_t *)fmi_alloc(env, &env->temp, pixels, 1);
-    if (!round->images[i].pixels || !round->images[i].coverage) return false;
-  }
-  return true;
-}
-
-/* Hands the round's pictures over in order. */
-FMI_FN bool fmi_round_deliver(fmi_env *env, fmi_round *round, size_t frame_count) {
-  for (size_t slot = 0; slot < round->count; slot++) {
-    size_t frame = round->first + slot;
-    fm_error *error = &round->errors[slot];
-    if (error->status == FM_OK && !round->sink->deliver(round->sink->user, frame, slot, &round->images[slot], error) &&
-        error->status == FM_OK)
-      fm_set_error(error, FM_ERROR_CANCELLED, "stopped by the sink");
-    if (error->status != FM_OK) {
-      *env->error = *error;
-      return false;
-    }
-    if (!fmi_tell_progress(env, "render", frame + 1, frame_count)) return false;
+  film->pictures = (fm_image *)fmi_alloc_zero(env, &env->temp, film->picture_count, sizeof *film->pictures);
+  film->errors = (fm_error *)fmi_alloc_zero(env, &env->temp, film->slots, sizeof *film->errors);
+  if (!film->pictures || !film->errors) return false;
+  for (size_t i = 0; i < film->picture_count; i++) {
+    film->pictures[i].pixels = (uint8_t *)fmi_alloc(env, &env->temp, bytes, 1);
+    film->pictures[i].coverage = (uint8_t *)fmi_alloc(env, &env->temp, pixels, 1);
+    if (!film->pictures[i].pixels || !film->pictures[i].coverage) return false;
   }
   return true;
 }
 
 FMI_FN bool fmi_render_frames(fmi_env *env, fm_renderer *renderer, const fm_frame *frames, size_t frame_count,
                               const fm_image_sink *sink, int lanes) {
-  int workers = fm_worker_count(env->common);
+  int workers = fmi_workers(env);
   bool parallel = renderer->lanes_thread_safe && lanes >= workers;
-  size_t slots = fmi_min_size(2 * (size_t)fmi_max_int(workers, parallel ? 1 : lanes), fmi_max_size(frame_count, 1));
-  fmi_round round;
-  memset(&round, 0, sizeof round);
-  round.renderer = renderer;
-  round.sink = sink;
-  if (sink->slots) slots = fmi_min_size(slots, sink->slots);
-  if (!fmi_round_allocate(env, &round, frames, frame_count, slots)) return false;
-  for (round.first = 0; round.first < frame_count; round.first += round.count) {
-    round.count = fmi_min_size(slots, frame_count - round.first);
-    round.frames = frames + round.first;
-    for (size_t i = 0; i < round.count; i++) {
-      fm_image buffers = round.images[i];
-      round.images[i] = fmi_frame_image(&round.frames[i]);
-      round.images[i].pixels = buffers.pixels;
-      round.images[i].coverage = buffers.coverage;
-    }
-    if (parallel) fmi_run_jobs(env, fmi_round_draw, &round, round.count);
-    else fmi_round_draw_in_lanes(env, &round, lanes);
-    if (!fmi_round_deliver(env, &round, frame_count)) return false;
-  }
-  return true;
+  fmi_film film;
+  fmi_series series;
+  memset(&film, 0, sizeof film);
+  film.env = env;
+  film.renderer = renderer;
+  film.sink = sink;
+  film.frames = frames;
+  film.frame_count = frame_count;
+  film.slots = parallel ? fmi_most_in_flight(workers) : 2 * (size_t)fmi_max_int(workers, lanes);
+  film.slots = fmi_min_size(film.slots, fmi_max_size(frame_count, 1));
+  if (sink->slots) film.slots = fmi_min_size(film.slots, sink->slots);
+  film.picture_count = parallel && sink->prepare_only ? fmi_min_size((size_t)workers, film.slots) : film.slots;
+  if (!fmi_film_allocate(&film)) return false;
+  if (!parallel) return fmi_film_in_lanes(&film, lanes);
+  memset(&series, 0, sizeof series);
+  series.work = fmi_film_job;
+  series.hand_over = fmi_film_deliver;
+  series.data = &film;
+  series.count = frame_count;
+  series.window = film.slots;
+  fmi_run_series(env, &series);
+  return env->error->status == FM_OK;
 }
 
 FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_frame *frames, size_t frame_count,
@@ -12166,7 +12448,7 @@ FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_fra
     fmi_fail(&env, FM_ERROR_ARGUMENT, "fm_render needs a renderer, a scene, frames and a sink with deliver");
   else if (fmi_tell_progress(&env, "render", 0, frame_count)) {
     fm_scene wanted = *scene;
-    if (!wanted.lanes) wanted.lanes = fm_worker_count(env.common);
+    if (!wanted.lanes) wanted.lanes = fmi_workers(&env);
     int lanes = renderer->begin(renderer->user, &wanted, env.error);
     if (lanes > 0) {
       fmi_render_frames(&env, renderer, frames, frame_count, sink, lanes);
@@ -12387,13 +12669,23 @@ FM_API bool fm_write_png_file(const char *path, const fm_image *image, const fm_
    a complete result. Frames are drawn and encoded in jobs and written in order on the caller's thread.
    Test: tests/test_session.c */
 
+/* A file on its way to a head: a call of its own within the run, so that several can be under way at once. */
+typedef struct fmi_input {
+  const fm_session_desc *desc;
+  const char *path;
+  double scale;
+  size_t used, blocks;            /* what the call finds in use already; then what the head keeps */
+  fm_mesh *mesh;                  /* NULL: not loaded */
+  fm_error error;
+} fmi_input;
+
 typedef struct fmi_session {
   fmi_env *env;
   const fm_session_desc *desc;
   fm_report *report;
   size_t head_count;
   const fm_mesh **heads;
-  fm_mesh **own;                  /* heads loaded here; NULL where the caller gave them */
+  fmi_input *inputs;              /* heads loaded here; NULL where the caller gave them */
   char **names;                   /* of the heads in file names, all different */
   size_t frame_count;
   float *shape, *texture;         /* frame_count rows of head_count weights */
@@ -12455,38 +12747,98 @@ FMI_FN fmi_number fmi_seconds_of(double seconds) {
 
 /* ---- heads ---- */
 
+FMI_FN void fmi_load_input(void *data, size_t i, int worker) {
+  fmi_input *input = (fmi_input *)data + i;
+  fmi_env env;
+  fmi_source source;
+  fm_load_desc load;
+  (void)worker;
+  memset(&source, 0, sizeof source);
+  memset(&load, 0, sizeof load);
+  source.path = input->path;
+  load.only = input->desc->only;
+  load.exclude = input->desc->exclude;
+  load.scale = input->scale;
+  fmi_begin(&env, input->desc->common, &input->error, input->path);
+  env.used = input->used;
+  env.blocks = input->blocks;
+  input->mesh = fmi_load_mesh(&env, &source, &load);
+  fmi_end(&env);
+  input->used = env.used - input->used;
+  input->blocks = env.blocks - input->blocks;
+}
+
+/* All inputs at once, each within its share of the limits. False: one did not get the memory it needed; nothing is left of any. */
+FMI_FN bool fmi_load_together(fmi_session *s, fmi_input *inputs, size_t count) {
+  fmi_env *env = s->env;
+  size_t memory = env->limits.memory - fmi_min_size(env->used, env->limits.memory),
+         blocks = env->limits.allocations - fmi_min_size(env->blocks, env->limits.allocations);
+  bool enough = true;
+  for (size_t i = 0; i < count; i++) {
+    inputs[i].used = env->limits.memory - memory / count;
+    inputs[i].blocks = env->limits.allocations - blocks / count;
+  }
+  fmi_run_jobs(env, fmi_load_input, inputs, count);
+  for (size_t i = 0; i < count; i++)
+    enough = enough && inputs[i].error.status != FM_ERROR_LIMIT && inputs[i].error.status != FM_ERROR_MEMORY;
+  for (size_t i = 0; i < count && !enough; i++) {
+    fm_free_mesh(inputs[i].mesh);
+    inputs[i].mesh = NULL;
+  }
+  return enough;
+}
+
+/* Together where everything that the workers would call allows it, else one after the other; what the caller is told comes in the
+   order of the inputs, and is the same, in both ways. */
+FMI_FN bool fmi_load_inputs(fmi_session *s, fmi_input *inputs, size_t count) {
+  fmi_env *env = s->env;
+  const fm_files *files = env->common->files;
+  bool together = fmi_workers(env) > 1 && env->allocator.thread_safe && (!files || files->thread_safe);
+  if (!fmi_tell_progress(env, "load", 0, count)) return false;
+  together = together && fmi_load_together(s, inputs, count);
+  for (size_t i = 0; i < count; i++) {
+    if (!together) {
+      inputs[i].used = env->used;
+      inputs[i].blocks = env->blocks;
+      fmi_load_input(inputs, i, 0);
+    }
+    if (!inputs[i].mesh) {
+      *env->error = inputs[i].error;
+      return false;
+    }
+    env->used += inputs[i].used;
+    env->blocks += inputs[i].blocks;
+    if (!fmi_tell_progress(env, "load", i + 1, count)) return false;
+  }
+  return true;
+}
+
 FMI_FN bool fmi_load_heads(fmi_session *s) {
   const fm_session_desc *d = s->desc;
   fmi_env *env = s->env;
-  const char *paths[2];
-  paths[0] = d->path_a;
-  paths[1] = d->path_b;
   if (!d->heads && (!d->path_a || !d->path_b))
     return fmi_fail(env, FM_ERROR_ARGUMENT, "a run needs path_a and path_b, or heads");
   if (d->heads && d->head_count == 0) return fmi_fail(env, FM_ERROR_ARGUMENT, "a run needs at least one head");
   s->head_count = d->heads ? d->head_count : 2;
   s->heads = (const fm_mesh **)fmi_alloc_zero(env, &env->temp, s->head_count, sizeof *s->heads);
-  s->own = (fm_mesh **)fmi_alloc_zero(env, &env->temp, s->head_count, sizeof *s->own);
-  if (!s->heads || !s->own) return false;
-  for (size_t h = 0; h < s->head_count; h++) {
-    if (!fmi_tell_progress(env, "load", h, s->head_count)) return false;
-    if (d->heads) {
+  if (!s->heads) return false;
+  if (d->heads)
+    for (size_t h = 0; h < s->head_count; h++) {
+      if (!fmi_tell_progress(env, "load", h, s->head_count)) return false;
       if (!d->heads[h]) return fmi_fail(env, FM_ERROR_ARGUMENT, "head %zu is NULL", h + 1);
       s->heads[h] = d->heads[h];
-      continue;
     }
-    fm_load_desc load;
-    fmi_source source;
-    memset(&load, 0, sizeof load);
-    memset(&source, 0, sizeof source);
-    source.path = paths[h];
-    load.only = d->only;
-    load.exclude = d->exclude;
-    load.scale = h == 1 ? d->scale_b : 0.0;
-    s->heads[h] = s->own[h] = fmi_load_mesh(env, &source, &load);
-    if (!s->heads[h]) return false;
+  if (d->heads) return fmi_tell_progress(env, "load", s->head_count, s->head_count);
+  s->inputs = (fmi_input *)fmi_alloc_zero(env, &env->temp, s->head_count, sizeof *s->inputs);
+  if (!s->inputs) return false;
+  for (size_t h = 0; h < s->head_count; h++) {
+    s->inputs[h].desc = d;
+    s->inputs[h].path = h == 0 ? d->path_a : d->path_b;
+    s->inputs[h].scale = h == 1 ? d->scale_b : 0.0;
   }
-  return fmi_tell_progress(env, "load", s->head_count, s->head_count);
+  if (!fmi_load_inputs(s, s->inputs, s->head_count)) return false;
+  for (size_t h = 0; h < s->head_count; h++) s->heads[h] = s->inputs[h].mesh;
+  return true;
 }
 
 FMI_FN void fmi_log_head(fmi_session *s, size_t h) {
@@ -12574,8 +12926,8 @@ FMI_FN bool fmi_name_suffix(fmi_session *s, size_t h, char out[8]) {
   size_t size = 0;
   const fm_mesh *mesh = s->heads[h];
   fmi_sha256_begin(&sha);
-  if (s->own[h]) {
-    if (!fmi_read_file(s->env, &s->env->temp, h == 0 ? s->desc->path_a : s->desc->path_b, true, NULL, &data, &size))
+  if (s->inputs) {
+    if (!fmi_read_file(s->env, &s->env->temp, s->inputs[h].path, true, NULL, &data, &size))
       return false;
     fmi_sha256_add(&sha, data, size);
     fmi_release(s->env, data);
@@ -12828,15 +13180,17 @@ FMI_FN bool fmi_make_comment(fmi_session *s) {
 /* Buffers for frames in flight: two a worker, or as many as half of the memory that is left holds. */
 FMI_FN bool fmi_make_slots(fmi_session *s) {
   fmi_env *env = s->env;
+  const fm_renderer *renderer = s->desc->renderer;
   fm_image picture = fmi_frame_image(&s->frames[0]);
   const char *texts[5] = {"Software", "facemorph.h " FM_VERSION, "Comment", s->comment, NULL};
-  size_t workers = (size_t)fm_worker_count(env->common),
+  size_t workers = (size_t)fmi_workers(env),
+         in_flight = renderer && !renderer->lanes_thread_safe ? 2 * workers : fmi_most_in_flight((int)workers),
          left = (env->limits.memory - fmi_min_size(env->used, env->limits.memory)) / 2;
   s->scratch_size = fmi_add_size(fmi_png_scratch(picture.width, picture.height, picture.channels), 63) & ~(size_t)63;
   s->file_room = fmi_png_bound(picture.width, picture.height, picture.channels, texts);
   size_t each = fmi_add_size(fmi_add_size(s->scratch_size, s->file_room),
                              fmi_image_bytes(&picture) / (size_t)picture.channels * ((size_t)picture.channels + 1));
-  s->slot_count = fmi_min_size(fmi_min_size(2 * workers, s->frame_count), fmi_max_size(left / each, 1));
+  s->slot_count = fmi_min_size(fmi_min_size(in_flight, s->frame_count), fmi_max_size(left / each, 1));
   s->scratch_count = fmi_min_size(workers, s->slot_count);
   s->scratch = (uint8_t *)fmi_alloc(env, &env->temp, s->scratch_count, s->scratch_size);
   s->files = (uint8_t *)fmi_alloc(env, &env->temp, s->slot_count, s->file_room);
@@ -12857,10 +13211,11 @@ FMI_FN bool fmi_render_with(fmi_session *s, fm_renderer *renderer) {
   sink.slots = s->slot_count;
   sink.prepare = fmi_session_prepare;
   sink.deliver = fmi_session_deliver;
+  sink.prepare_only = true;
   scene.common = env->common;
   scene.heads = s->heads;
   scene.head_count = s->head_count;
-  scene.lanes = fm_worker_count(env->common);
+  scene.lanes = fmi_workers(env);
   scene.ignore_alpha = s->desc->ignore_alpha;
   memset(&error, 0, sizeof error);
   if (!fmi_tell_progress(env, "prepare", 0, 1)) return false;
@@ -13143,7 +13498,7 @@ FMI_FN bool fmi_run_session(fmi_session *s) {
     return false;
   s->check_seconds = fmi_clock(s->env) - s->start - s->load_seconds;
   fmi_log_settings(s);
-  fmi_log(s, FM_LOG_INFO, "renderer: %s, %d workers", s->renderer_name, fm_worker_count(s->env->common));
+  fmi_log(s, FM_LOG_INFO, "renderer: %s, %d workers", s->renderer_name, fmi_workers(s->env));
   return s->env->error->status == FM_OK && fmi_make_result_folder(s) && fmi_render_session(s) && fmi_finish_session(s);
 }
 
@@ -13184,7 +13539,7 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
   s.report->render_seconds = s.render_seconds;
   s.report->warning_count = s.warning_count;
   s.report->device_transfers = s.transfers;
-  for (size_t h = 0; s.own && h < s.head_count; h++) fm_free_mesh(s.own[h]);
+  for (size_t h = 0; s.inputs && h < s.head_count; h++) fm_free_mesh(s.inputs[h].mesh);
   return fmi_end(&env);
 }
 #endif

@@ -86,6 +86,36 @@ static inline int64_t test_stream_read(void *user, void *buffer, size_t size) {
   return (int64_t)n;
 }
 
+/* Threads as the library has them: who is running, and a lock. */
+#if defined(FMI_PTHREADS)
+typedef pthread_t test_thread;
+static inline test_thread test_this_thread(void) { return pthread_self(); }
+static inline bool test_in_thread(test_thread thread) { return pthread_equal(thread, pthread_self()) != 0; }
+#elif defined(FMI_WINDOWS_THREADS)
+typedef DWORD test_thread;
+static inline test_thread test_this_thread(void) { return GetCurrentThreadId(); }
+static inline bool test_in_thread(test_thread thread) { return thread == GetCurrentThreadId(); }
+#else
+typedef int test_thread;
+static inline test_thread test_this_thread(void) { return 0; }
+static inline bool test_in_thread(test_thread thread) { return thread == 0; }
+#endif
+#ifdef FMI_THREADS
+typedef fmi_monitor test_lock;
+static inline void test_lock_begin(test_lock *lock) {
+  if (!fmi_begin_monitor(lock)) exit(1);
+}
+static inline void test_lock_end(test_lock *lock) { fmi_end_monitor(lock); }
+static inline void test_lock_take(test_lock *lock) { fmi_lock(lock); }
+static inline void test_lock_give(test_lock *lock) { fmi_unlock(lock); }
+#else
+typedef int test_lock;
+static inline void test_lock_begin(test_lock *lock) { *lock = 0; }
+static inline void test_lock_end(test_lock *lock) { (void)lock; }
+static inline void test_lock_take(test_lock *lock) { (void)lock; }
+static inline void test_lock_give(test_lock *lock) { (void)lock; }
+#endif
+
 static int test_run_all(const char *file, const test_case *cases, size_t count) {
   int passed = 0, failed = 0, skipped = 0;
   for (size_t i = 0; i < count; i++) {

@@ -17,15 +17,11 @@ typedef struct recorder {
   bool mute;                      /* ...without a word */
   int of_kind[4];
   int wanted_lanes;
-#ifdef FMI_PTHREADS
-  pthread_t thread;
-#endif
+  test_thread thread;
 } recorder;
 
 static bool note(recorder *r, call_kind kind, int lane, const fm_frame *frame, fm_error *error) {
-#ifdef FMI_PTHREADS
-  if (!pthread_equal(pthread_self(), r->thread)) r->wrong++;
-#endif
+  if (!test_in_thread(r->thread)) r->wrong++;
   if (r->count < MOST_CALLS) {
     r->calls[r->count].kind = kind;
     r->calls[r->count].lane = lane;
@@ -66,9 +62,7 @@ static fm_renderer recording(recorder *r, int lanes) {
   memset(r, 0, sizeof *r);
   memset(&renderer, 0, sizeof renderer);
   r->lanes = lanes;
-#ifdef FMI_PTHREADS
-  r->thread = pthread_self();
-#endif
+  r->thread = test_this_thread();
   renderer.user = r;
   renderer.name = "recorder";
   renderer.begin = record_begin;
@@ -86,31 +80,26 @@ typedef struct receiver {
   int workers;
   const fm_frame *frames;
   size_t reports, last_done, cancel_at;            /* progress; cancel_at: from 1 */
-#ifdef FMI_PTHREADS
-  pthread_t thread;
-  pthread_mutex_t lock;
-#endif
+  bool prepare_only;                               /* deliver must get no picture */
+  test_thread thread;
+  test_lock lock;
 } receiver;
 
 static void prepare(void *user, size_t frame, size_t slot, int worker, const fm_image *image) {
   receiver *r = (receiver *)user;
-#ifdef FMI_PTHREADS
-  pthread_mutex_lock(&r->lock);
-#endif
+  test_lock_take(&r->lock);
   bool inside = frame < 64 && slot < r->slots && worker >= 0 && worker < r->workers;
   if (!inside || image->pixels[0] != r->frames[frame].background[0]) r->wrong = true;
   else r->prepared[frame]++;
-#ifdef FMI_PTHREADS
-  pthread_mutex_unlock(&r->lock);
-#endif
+  test_lock_give(&r->lock);
 }
 static bool deliver(void *user, size_t frame, size_t slot, const fm_image *image, fm_error *error) {
   receiver *r = (receiver *)user;
   if (frame != r->delivered++ || slot >= r->slots || r->prepared[frame] != 1) r->wrong = true;
-  if (image->width != r->frames[frame].width || memcmp(image->pixels, r->frames[frame].background, 3) != 0) r->wrong = true;
-#ifdef FMI_PTHREADS
-  if (!pthread_equal(pthread_self(), r->thread)) r->wrong = true;
-#endif
+  if (r->prepare_only ? image != NULL
+                      : image->width != r->frames[frame].width || memcmp(image->pixels, r->frames[frame].background, 3) != 0)
+    r->wrong = true;
+  if (!test_in_thread(r->thread)) r->wrong = true;
   if (r->delivered != r->stop_at) return true;
   if (r->stop_with_words) fm_set_error(error, FM_ERROR_WRITE, "the drawer is full");
   return false;
@@ -118,9 +107,7 @@ static bool deliver(void *user, size_t frame, size_t slot, const fm_image *image
 static bool progress(void *user, const fm_progress *p) {
   receiver *r = (receiver *)user;
   if (strcmp(p->stage, "render") != 0 || p->done != r->delivered || (r->reports && p->done != r->last_done + 1)) r->wrong = true;
-#ifdef FMI_PTHREADS
-  if (!pthread_equal(pthread_self(), r->thread)) r->wrong = true;
-#endif
+  if (!test_in_thread(r->thread)) r->wrong = true;
   r->last_done = p->done;
   return ++r->reports != r->cancel_at;
 }
@@ -155,17 +142,14 @@ static bool render(fm_renderer *renderer, receiver *to, size_t count, size_t sin
   sink.slots = sink_slots;
   sink.prepare = prepare;
   sink.deliver = deliver;
+  sink.prepare_only = to->prepare_only;
   to->frames = frames;
   to->workers = fm_worker_count(&common);
   to->slots = sink_slots ? sink_slots : SIZE_MAX;
-#ifdef FMI_PTHREADS
-  to->thread = pthread_self();
-  pthread_mutex_init(&to->lock, NULL);
-#endif
+  to->thread = test_this_thread();
+  test_lock_begin(&to->lock);
   bool ok = fm_render(renderer, &scene, frames, count, &sink, error);
-#ifdef FMI_PTHREADS
-  pthread_mutex_destroy(&to->lock);
-#endif
+  test_lock_end(&to->lock);
   return ok;
 }
 
@@ -189,6 +173,7 @@ static void test_order_of_calls(void) {
         fm_error error;
         fm_renderer renderer = recording(&r, lanes);
         memset(&to, 0, sizeof to);
+        to.prepare_only = count % 2 != 0;
         CHECK(render(&renderer, &to, count, 0, threads, &error));
         CHECK_TEXT(error.message, "");
         check_calls(&r, count);
@@ -232,7 +217,9 @@ static void free_end(void *user) { (void)user; }
 
 static void test_lanes_of_any_thread(void) {
   for (int lanes = 1; lanes <= 8; lanes++)
-    for (int threads = 1; threads <= 5; threads++) {
+    for (int variant = 0; variant < 20; variant++) {
+      int threads = 1 + variant % 5;
+      size_t slots = variant < 10 ? 0 : 3;
       free_lanes f;
       receiver to;
       fm_error error;
@@ -242,13 +229,14 @@ static void test_lanes_of_any_thread(void) {
       memset(&to, 0, sizeof to);
       memset(&renderer, 0, sizeof renderer);
       f.lanes = lanes;
+      to.prepare_only = variant / 5 % 2 != 0;
       renderer.user = &f;
       renderer.lanes_thread_safe = true;
       renderer.begin = free_begin;
       renderer.submit = free_submit;
       renderer.collect = free_collect;
       renderer.end = free_end;
-      CHECK(render(&renderer, &to, 23, 0, threads, &error));
+      CHECK(render(&renderer, &to, 23, slots, threads, &error));
       CHECK_INT(to.delivered, 23);
       CHECK(!to.wrong);
       for (int i = 0; i < 8; i++) {
@@ -257,6 +245,43 @@ static void test_lanes_of_any_thread(void) {
         frames += f.lane[i].frames;
       }
       CHECK_INT(frames, 23);
+    }
+}
+
+/* Frames that fail in several threads at once: the first in order is told, what comes before it was delivered. */
+typedef struct free_failing { free_lanes lanes; int from; } free_failing; /* lanes first: free_submit is told where they are */
+static bool failing_collect(void *user, int lane, fm_image *image, fm_error *error) {
+  free_failing *f = (free_failing *)user;
+  int frame = (f->lanes.lane[lane].held->background[0] - 1) / 3;
+  char text[40];
+  if (!free_collect(&f->lanes, lane, image, error) || frame < f->from) return true;
+  snprintf(text, sizeof text, "frame %d is lost", frame);
+  return fm_set_error(error, FM_ERROR_RENDERER, text);
+}
+static void test_first_failure(void) {
+  for (int from = 1; from < 12; from++)
+    for (int threads = 1; threads <= 4; threads++) {
+      free_failing f;
+      receiver to;
+      fm_error error;
+      fm_renderer renderer;
+      char want[40];
+      memset(&f, 0, sizeof f);
+      memset(&to, 0, sizeof to);
+      memset(&renderer, 0, sizeof renderer);
+      f.lanes.lanes = 8;
+      f.from = from;
+      renderer.user = &f;
+      renderer.lanes_thread_safe = true;
+      renderer.begin = free_begin;
+      renderer.submit = free_submit;
+      renderer.collect = failing_collect;
+      renderer.end = free_end;
+      CHECK(!render(&renderer, &to, 12, 0, threads, &error));
+      snprintf(want, sizeof want, "frame %d is lost", from);
+      CHECK_TEXT(error.message, want);
+      CHECK_INT(to.delivered, from);
+      CHECK(!to.wrong);
     }
 }
 
@@ -548,7 +573,8 @@ static void test_frame_sizes(void) {
   fm_destroy_renderer(&renderer);
 }
 
-TEST_MAIN({"order of calls", test_order_of_calls}, {"lanes of any thread", test_lanes_of_any_thread}, {"slots", test_slots},
-          {"failing renderers", test_failing_renderers}, {"stopping", test_stopping}, {"refused calls", test_refused_calls},
-          {"threads", test_threads}, {"refused frames", test_refused_frames}, {"refused scenes", test_refused_scenes},
-          {"begin and end", test_begin_and_end}, {"frame sizes", test_frame_sizes})
+TEST_MAIN({"order of calls", test_order_of_calls}, {"lanes of any thread", test_lanes_of_any_thread},
+          {"the first failure", test_first_failure}, {"slots", test_slots}, {"failing renderers", test_failing_renderers},
+          {"stopping", test_stopping}, {"refused calls", test_refused_calls}, {"threads", test_threads},
+          {"refused frames", test_refused_frames}, {"refused scenes", test_refused_scenes}, {"begin and end", test_begin_and_end},
+          {"frame sizes", test_frame_sizes})

@@ -433,7 +433,9 @@ static void test_details(void) {
 /* The same run gives the same bytes for any number of threads. */
 static void test_same_files(void) {
   static disk first;
-  for (int threads = 1; threads <= 3; threads++) {
+  static const int thread_counts[] = {1, 2, 3, 8};
+  for (size_t t = 0; t < FMI_COUNT(thread_counts); t++) {
+    int threads = thread_counts[t];
     fm_session_desc desc = small_session();
     desc.frames = 9;
     common.threads = threads;
@@ -449,6 +451,210 @@ static void test_same_files(void) {
   }
   disk_clear(&first);
   disk_clear(&store);
+}
+
+/* ---- inputs from files, one after the other and at the same time ---- */
+
+/* Files to read, and who reads them when. */
+typedef struct shelf_file { const char *path, *text; } shelf_file;
+typedef struct shelf {
+  shelf_file files[4];
+  test_lock lock;
+  test_thread caller;
+  int streams, elsewhere; /* open now; opened in other threads than the caller's */
+} shelf;
+typedef struct shelf_stream { test_stream bytes; shelf *from; } shelf_stream;
+static shelf inputs;
+
+static int64_t shelf_read(void *user, void *buffer, size_t size) {
+  return test_stream_read(&((shelf_stream *)user)->bytes, buffer, fmi_min_size(size, 100));
+}
+static void shelf_close(void *user) {
+  shelf *from = ((shelf_stream *)user)->from;
+  test_lock_take(&from->lock);
+  from->streams--;
+  test_lock_give(&from->lock);
+  free(user);
+}
+static bool shelf_open(void *user, const char *path, fm_stream *out) {
+  (void)user; /* the disk that results are written to */
+  for (size_t i = 0; i < FMI_COUNT(inputs.files); i++) {
+    if (!inputs.files[i].path || strcmp(inputs.files[i].path, path) != 0) continue;
+    shelf_stream *stream = (shelf_stream *)calloc(1, sizeof *stream);
+    stream->from = &inputs;
+    stream->bytes.data = (const uint8_t *)inputs.files[i].text;
+    stream->bytes.size = strlen(inputs.files[i].text);
+    test_lock_take(&inputs.lock);
+    inputs.streams++;
+    inputs.elsewhere += !test_in_thread(inputs.caller);
+    test_lock_give(&inputs.lock);
+    memset(out, 0, sizeof *out);
+    out->user = stream;
+    out->read = shelf_read;
+    out->close = shelf_close;
+    return true;
+  }
+  return false;
+}
+
+/* What the caller is told, as one text; everything must come on its thread. */
+typedef struct story { char text[4000]; size_t size; int elsewhere; } story;
+static story told;
+static void tell(const char *line) {
+  size_t room = sizeof told.text - told.size;
+  if (strlen(line) + 2 < room) told.size += (size_t)snprintf(told.text + told.size, room, "%s\n", line);
+  told.elsewhere += !test_in_thread(inputs.caller);
+}
+static void tell_log(void *user, fm_log_level level, const char *line) {
+  (void)user;
+  if (level == FM_LOG_WARNING || strncmp(line, "head ", 5) == 0) tell(line); /* without times and threads */
+}
+static bool tell_progress(void *user, const fm_progress *p) {
+  char line[80];
+  snprintf(line, sizeof line, "%s %d of %d", p->stage, (int)p->done, (int)p->total);
+  tell(line);
+  return (*(int *)user)-- != 0;
+}
+
+/* Where small_session has heads in memory, files. Each asks for a texture that is not there, and for a material that is not: two
+   warnings. */
+static fm_session_desc session_of_files(int threads, bool thread_safe, int *cancel) {
+  static const char head[] = "mtllib some.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\n"
+                             "usemtl m\nf 1/1 2/2 3/3\nusemtl none\nf 1/1 3/3 2/2\n";
+  fm_session_desc desc = small_session();
+  memset(&inputs.files, 0, sizeof inputs.files);
+  inputs.files[0].path = "in/anna.obj";
+  inputs.files[1].path = "in/bert.obj";
+  inputs.files[2].path = "in/some.mtl";
+  inputs.files[0].text = inputs.files[1].text = head;
+  inputs.files[2].text = "newmtl m\nmap_Kd gone.png\n";
+  inputs.caller = test_this_thread();
+  inputs.elsewhere = 0;
+  files.open_read = shelf_open;
+  files.thread_safe = thread_safe;
+  common.threads = threads;
+  common.log = tell_log;
+  common.progress = tell_progress;
+  common.progress_user = cancel;
+  memset(&told, 0, sizeof told);
+  *cancel = -1;
+  desc.heads = NULL;
+  desc.head_count = 0;
+  desc.path_a = "in/anna.obj";
+  desc.path_b = "in/bert.obj";
+  desc.frames = 3;
+  return desc;
+}
+
+enum { A_MISSING = 1, B_MISSING = 2, B_DAMAGED = 4 };
+
+static void test_inputs_in_parallel(void) {
+  static const int thread_counts[] = {1, 2, 3, 8};
+  static const int damages[] = {0, A_MISSING, B_MISSING, A_MISSING | B_MISSING, A_MISSING | B_DAMAGED, B_DAMAGED};
+  test_lock_begin(&inputs.lock);
+  for (size_t d = 0; d < FMI_COUNT(damages); d++)
+    for (int cancel_after = -1; cancel_after < 3; cancel_after++) { /* while loading: at 0, 1, 2 of 2 */
+      static story first;
+      static fm_error first_error;
+      char first_record[4000] = "";
+      for (size_t t = 0; t < 2 * FMI_COUNT(thread_counts); t++) {
+        bool thread_safe = t % 2 != 0;
+        int cancel;
+        fm_error error;
+        fm_session_desc desc = session_of_files(thread_counts[t / 2], thread_safe, &cancel);
+        cancel = cancel_after;
+        if (damages[d] & A_MISSING) inputs.files[0].path = NULL;
+        if (damages[d] & B_MISSING) inputs.files[1].path = NULL;
+        if (damages[d] & B_DAMAGED) inputs.files[1].text = "f 1 2 3\n";
+        bool ok = fm_run(&desc, NULL, &error);
+        CHECK(ok == (damages[d] == 0 && cancel_after < 0));
+        CHECK_INT(told.elsewhere, 0);
+        CHECK_INT(inputs.streams, 0);
+        if (!thread_safe || thread_counts[t / 2] == 1) CHECK_INT(inputs.elsewhere, 0);
+        const char *record = disk_text(&store, "out/deep/r/anna_bert/record.json");
+        if (t == 0) {
+          first = told;
+          first_error = error;
+          snprintf(first_record, sizeof first_record, "%s", record);
+          CHECK(cancel_after >= 0 || damages[d] || strstr(told.text, "in/anna.obj: ") < strstr(told.text, "in/bert.obj: "));
+        }
+        CHECK_TEXT(told.text, first.text);
+        CHECK_TEXT(error.message, first_error.message);
+        CHECK_TEXT(error.file, first_error.file);
+        CHECK_INT(error.status, first_error.status);
+        CHECK_TEXT(record, first_record);
+        disk_clear(&store);
+      }
+    }
+  test_lock_end(&inputs.lock);
+}
+
+/* Two heads that fit one after the other, but each not in its half of the limit: loaded again, and the limit is told as ever. */
+static void test_limits_of_parallel_inputs(void) {
+  size_t least[2] = {0, 0};
+  test_lock_begin(&inputs.lock);
+  for (int threads = 1; threads <= 2; threads++)
+    for (size_t memory = 1000; !least[threads - 1] && memory < 10000000; memory += 1 + memory / 64) {
+      int cancel;
+      fm_error error;
+      fm_limits limits;
+      fm_session_desc desc = session_of_files(threads, true, &cancel);
+      memset(&limits, 0, sizeof limits);
+      limits.memory = memory;
+      common.limits = &limits;
+      cancel = 3; /* after loading: what comes then needs more with more threads */
+      CHECK(!fm_run(&desc, NULL, &error));
+      if (error.status == FM_ERROR_CANCELLED) least[threads - 1] = memory;
+      else {
+        char text[60];
+        snprintf(text, sizeof text, "limit of %llu bytes", (unsigned long long)memory);
+        CHECK_INT(error.status, FM_ERROR_LIMIT);
+        CHECK(strstr(error.message, text) != NULL);
+      }
+      disk_clear(&store);
+    }
+  CHECK(least[0] > 1000);
+  CHECK_INT(least[1], least[0]);
+  test_lock_end(&inputs.lock);
+}
+
+/* A thread-safe allocator whose n-th call fails: the run may get by, since it loads again; nothing leaks. */
+typedef struct shared_failing { failing f; test_lock lock; } shared_failing;
+static void *shared_failing_resize(void *user, void *memory, size_t old_size, size_t new_size) {
+  shared_failing *s = (shared_failing *)user;
+  test_lock_take(&s->lock);
+  void *result = failing_resize(&s->f, memory, old_size, new_size);
+  test_lock_give(&s->lock);
+  return result;
+}
+static void test_failing_memory_of_parallel_inputs(void) {
+  int failures = 0, ended = 0;
+  test_lock_begin(&inputs.lock);
+  for (int n = 0; n < 1000 && !ended; n++) {
+    int cancel;
+    fm_error error;
+    fm_session_desc desc = session_of_files(2, true, &cancel);
+    fm_allocator allocator;
+    static shared_failing s;
+    s.f.left = n;
+    s.f.blocks = 0;
+    test_lock_begin(&s.lock);
+    memset(&allocator, 0, sizeof allocator);
+    allocator.user = &s;
+    allocator.resize = shared_failing_resize;
+    allocator.thread_safe = true;
+    common.allocator = &allocator;
+    if (!fm_run(&desc, NULL, &error)) {
+      CHECK_INT(error.status, FM_ERROR_MEMORY);
+      failures++;
+    } else ended = s.f.left >= 0;
+    CHECK_INT(s.f.blocks, 0);
+    CHECK_INT(inputs.streams, 0);
+    test_lock_end(&s.lock);
+    disk_clear(&store);
+  }
+  CHECK(ended && failures > 10);
+  test_lock_end(&inputs.lock);
 }
 
 /* Days to dates, against a table (GNU date -u). */
@@ -468,4 +674,6 @@ TEST_MAIN({"default run", test_default_run}, {"contents of frames", test_frame_c
           {"three heads", test_many_heads}, {"equal and awkward names", test_equal_names}, {"a run that exists", test_existing_run},
           {"refusals leave nothing", test_refusals}, {"warnings", test_warnings}, {"every write failing", test_failing_writes},
           {"cancelling anywhere", test_cancelling}, {"every allocation failing", test_failing_memory}, {"long paths", test_long_path}, {"bad camera, missing head", test_bad_camera},
-          {"details", test_details}, {"same files for any thread count", test_same_files}, {"calendar", test_calendar})
+          {"details", test_details}, {"same files for any thread count", test_same_files},
+          {"inputs in parallel", test_inputs_in_parallel}, {"limits of parallel inputs", test_limits_of_parallel_inputs},
+          {"failing memory of parallel inputs", test_failing_memory_of_parallel_inputs}, {"calendar", test_calendar})
