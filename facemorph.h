@@ -141,14 +141,16 @@ typedef struct fm_error {
 } fm_error;
 
 /* Memory. resize is realloc that is told the old size: (NULL, 0, n) allocates, (p, old, 0) frees and returns NULL; memory
-   must be aligned as malloc's. Set thread_safe only if it may be called from several threads at once. */
+   must be aligned as malloc's. Set thread_safe only if it may be called from several threads at once: a run then loads its inputs
+   at the same time. Called some hundred times to load a head, a few times a frame to name its file, never while drawing. */
 typedef struct fm_allocator {
   void *user;
   void *(*resize)(void *user, void *memory, size_t old_size, size_t new_size);
   bool thread_safe;
 } fm_allocator;
 
-/* Bounds that no input can exceed; 0 = default. */
+/* Bounds that no input can exceed; 0 = default. They cost no time, and each block 32 bytes (16 where pointers are 4). A run whose
+   inputs do not fit while they are loaded at the same time loads them one after the other. */
 typedef struct fm_limits {
   size_t memory;        /* bytes alive at one time within one call; default 900 MiB: below 1 GB in all */
   size_t allocations;   /* blocks alive at one time within one call; default 1 Mi */
@@ -158,7 +160,8 @@ typedef struct fm_limits {
 } fm_limits;
 
 /* Parallel work: run calls fn(data, i, worker) once for every i below count, with 0 <= worker < workers, never two calls at
-   once with one worker, and returns when all are done. It is never called from within fn. */
+   once with one worker, and returns when all are done. It is never called from within fn. A run calls it once for its inputs and
+   once for each 2 x workers frames: jobs of milliseconds. */
 typedef void fm_job_fn(void *data, size_t i, int worker);
 typedef struct fm_jobs {
   void *user;
@@ -210,7 +213,8 @@ typedef struct fm_common {
   const fm_limits *limits;
   const fm_files *files;                                          /* default: stdio */
   const fm_jobs *jobs;                                            /* default: `threads` threads of our own */
-  int threads;                                                    /* 0: one for each processor; 1: the caller's thread */
+  int threads;                                                    /* 0: one for each processor that this process may use
+                                                                     (fm_worker_count); 1: the caller's thread */
   bool (*progress)(void *user, const fm_progress *progress);      /* false cancels with FM_ERROR_CANCELLED */
   void *progress_user;
   void (*log)(void *user, fm_log_level level, const char *line);  /* lines without '\n' */
@@ -405,7 +409,8 @@ typedef struct fm_renderer {
 typedef struct fm_image_sink {
   void *user;
   size_t slots;                 /* frames in flight that the sink can hold; 0: as many as fm_render likes */
-  /* optional: work on a finished picture; several at once, each with its own slot and worker (0 <= worker < fm_worker_count) */
+  /* optional: work on a finished picture; several at once, each with its own slot and worker (0 <= worker < fm_worker_count), also
+     while another frame is delivered */
   void (*prepare)(void *user, size_t frame, size_t slot, int worker, const fm_image *image);
   /* in frame order, on the caller's thread; false stops with *error as set by fm_set_error, else FM_ERROR_CANCELLED */
   bool (*deliver)(void *user, size_t frame, size_t slot, const fm_image *image, fm_error *error);
@@ -419,7 +424,33 @@ typedef struct fm_png_desc {
   bool no_srgb;                 /* no sRGB chunk */
 } fm_png_desc;
 
-/* One run. Zero is the default throughout. */
+/* One run. Zero is the default throughout.
+
+   Time: loading goes with the files' bytes and the textures' texels, a worker an input; preparing with the texels; frames with
+   width x height x samples, triangles and vertices, a worker a frame. Threads are used for nothing finer.
+
+   Memory, in bytes, and when it lives. v, c, p, t: vertices, corners, polygons, triangles of a head; u: its UVs; h: heads;
+   x: texels of a texture; n: pixels of a picture (width x height). It does not grow with the number of frames but by the record.
+
+     what                            for each     bytes                               load  prepare  render
+     file                            head         its size                             *
+     FBX: arrays as stored           head         4 c + 4 p, the largest unpacked      *
+     PNG: data of several chunks     texture      the PNG's size                       *
+     JPEG: progressive               texture      3 x (4:2:0) to 6 x (4:4:4)           *
+     mesh                            head         12 v + 8 u + 8 c + 8 p + 16 t        *       *       *
+     texture                         texture      x times its channels                 *       *       *
+     pyramid, interleaved            material     4 h x, times 4/3                             *       *
+     coverage masks                  material     x, times 4/3                                 *
+     normals' quadratic form         run          6 v h (h + 1)                                *       *
+     triangles: corners, surfaces    run          28 t                                         *       *
+     lane: visibility, vertices      worker       1 MB + 52 v + 12 t                           *       *
+     picture and its coverage        worker       4 n (5 n if transparent)                             *
+     PNG encoder                     worker       3 n + 256 KB                                         *
+     PNG files                       2 a worker   room for 3 n, of which the file is touched           *
+     record and log                  run          about 250 a frame                                    *
+
+   Inputs are loaded at the same time by up to h workers; scratch of one input is gone when it is loaded. With one worker one
+   frame is in flight, not two. */
 typedef struct fm_session_desc {
   const char *path_a, *path_b;          /* the two heads' files, or: */
   const fm_mesh *const *heads;          /* heads of your own, named by their name member */
@@ -2863,6 +2894,12 @@ FMI_FN int fmi_workers(fmi_env *env) {
   if (!env->workers) env->workers = fm_worker_count(env->common);
   return env->workers;
 }
+/* How many workers so many jobs can meet: of our own threads never more than jobs. */
+FMI_FN int fmi_workers_of(fmi_env *env, size_t jobs) {
+  int workers = fmi_workers(env);
+  bool own = !env->common->jobs || !env->common->jobs->run;
+  return own && jobs < (size_t)workers ? fmi_max_int((int)jobs, 1) : workers;
+}
 
 /* ---- a series of jobs ---- */
 
@@ -3004,11 +3041,11 @@ FMI_FN void fmi_run_threads(const fmi_series *series, int workers) {
   fmi_work work;
   fmi_worker worker[FMI_MAX_THREADS];
   fmi_thread thread[FMI_MAX_THREADS];
-  int count = series->count < (size_t)workers ? (int)series->count : workers, started = 1;
+  int started = 1;
   memset(&work, 0, sizeof work);
   work.series = series;
-  if (count < 2 || !fmi_begin_monitor(&work.monitor)) { fmi_run_serial(series); return; }
-  for (int i = 1; i < count; i++) { /* too few threads: fewer workers */
+  if (workers < 2 || !fmi_begin_monitor(&work.monitor)) { fmi_run_serial(series); return; }
+  for (int i = 1; i < workers; i++) { /* too few threads: fewer workers */
     worker[started].work = &work;
     worker[started].index = started;
     if (fmi_start_thread(&thread[started], fmi_thread_main, &worker[started])) started++;
@@ -3046,7 +3083,7 @@ FMI_FN void fmi_run_series(fmi_env *env, const fmi_series *series) {
   const fm_jobs *jobs = env->common->jobs;
   if (jobs && jobs->run) { fmi_run_rounds(series, jobs); return; }
 #ifdef FMI_THREADS
-  fmi_run_threads(series, fmi_workers(env));
+  fmi_run_threads(series, fmi_workers_of(env, series->count));
 #else
   fmi_run_serial(series);
 #endif
@@ -12414,7 +12451,7 @@ FMI_FN bool fmi_film_allocate(fmi_film *film) {
 
 FMI_FN bool fmi_render_frames(fmi_env *env, fm_renderer *renderer, const fm_frame *frames, size_t frame_count,
                               const fm_image_sink *sink, int lanes) {
-  int workers = fmi_workers(env);
+  int workers = fmi_workers_of(env, frame_count);
   bool parallel = renderer->lanes_thread_safe && lanes >= workers;
   fmi_film film;
   fmi_series series;
@@ -12448,7 +12485,7 @@ FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_fra
     fmi_fail(&env, FM_ERROR_ARGUMENT, "fm_render needs a renderer, a scene, frames and a sink with deliver");
   else if (fmi_tell_progress(&env, "render", 0, frame_count)) {
     fm_scene wanted = *scene;
-    if (!wanted.lanes) wanted.lanes = fmi_workers(&env);
+    if (!wanted.lanes) wanted.lanes = fmi_workers_of(&env, frame_count);
     int lanes = renderer->begin(renderer->user, &wanted, env.error);
     if (lanes > 0) {
       fmi_render_frames(&env, renderer, frames, frame_count, sink, lanes);
@@ -13183,7 +13220,7 @@ FMI_FN bool fmi_make_slots(fmi_session *s) {
   const fm_renderer *renderer = s->desc->renderer;
   fm_image picture = fmi_frame_image(&s->frames[0]);
   const char *texts[5] = {"Software", "facemorph.h " FM_VERSION, "Comment", s->comment, NULL};
-  size_t workers = (size_t)fmi_workers(env),
+  size_t workers = (size_t)fmi_workers_of(env, s->frame_count),
          in_flight = renderer && !renderer->lanes_thread_safe ? 2 * workers : fmi_most_in_flight((int)workers),
          left = (env->limits.memory - fmi_min_size(env->used, env->limits.memory)) / 2;
   s->scratch_size = fmi_add_size(fmi_png_scratch(picture.width, picture.height, picture.channels), 63) & ~(size_t)63;
@@ -13215,7 +13252,7 @@ FMI_FN bool fmi_render_with(fmi_session *s, fm_renderer *renderer) {
   scene.common = env->common;
   scene.heads = s->heads;
   scene.head_count = s->head_count;
-  scene.lanes = fmi_workers(env);
+  scene.lanes = fmi_workers_of(env, s->frame_count);
   scene.ignore_alpha = s->desc->ignore_alpha;
   memset(&error, 0, sizeof error);
   if (!fmi_tell_progress(env, "prepare", 0, 1)) return false;
