@@ -37,7 +37,8 @@
      FACEMORPH_NO_WRITERS, FACEMORPH_NO_SESSION
                                 leave a part out; what needs it goes too; files of a format left out are refused by name
      FACEMORPH_REALLOC(p, n), FACEMORPH_FREE(p)
-                                the default allocator, both or none; otherwise realloc and free
+                                the default allocator, both or none; otherwise realloc and free. Like these it must be
+                                thread-safe (fm_common.allocator need not be)
      FACEMORPH_ASSERT(x)        otherwise assert
 
    CONVENTIONS
