@@ -462,6 +462,8 @@ typedef struct shelf {
   test_lock lock;
   test_thread caller;
   int streams, elsewhere; /* open now; opened in other threads than the caller's */
+  time_t patience;        /* 0, or: a stream waits until then for a second one to be open */
+  bool met;
 } shelf;
 typedef struct shelf_stream { test_stream bytes; shelf *from; } shelf_stream;
 static shelf inputs;
@@ -488,6 +490,12 @@ static bool shelf_open(void *user, const char *path, fm_stream *out) {
     inputs.streams++;
     inputs.elsewhere += !test_in_thread(inputs.caller);
     test_lock_give(&inputs.lock);
+    for (bool alone = inputs.patience != 0; alone && time(NULL) < inputs.patience;) {
+      test_lock_take(&inputs.lock);
+      inputs.met = inputs.met || inputs.streams > 1;
+      alone = !inputs.met;
+      test_lock_give(&inputs.lock);
+    }
     memset(out, 0, sizeof *out);
     out->user = stream;
     out->read = shelf_read;
@@ -589,6 +597,25 @@ static void test_inputs_in_parallel(void) {
   test_lock_end(&inputs.lock);
 }
 
+/* They are really under way at the same time. */
+static void test_inputs_meet(void) {
+#ifdef FMI_THREADS
+  int cancel;
+  fm_session_desc desc = session_of_files(2, true, &cancel);
+  test_lock_begin(&inputs.lock);
+  inputs.met = false;
+  inputs.patience = time(NULL) + 30;
+  CHECK(fm_run(&desc, NULL, NULL));
+  CHECK(inputs.met);
+  CHECK(inputs.elsewhere > 0);
+  inputs.patience = 0;
+  test_lock_end(&inputs.lock);
+  disk_clear(&store);
+#else
+  SKIP("there are no threads");
+#endif
+}
+
 /* Two heads that fit one after the other, but each not in its half of the limit: loaded again, and the limit is told as ever. */
 static void test_limits_of_parallel_inputs(void) {
   size_t least[2] = {0, 0};
@@ -675,5 +702,6 @@ TEST_MAIN({"default run", test_default_run}, {"contents of frames", test_frame_c
           {"refusals leave nothing", test_refusals}, {"warnings", test_warnings}, {"every write failing", test_failing_writes},
           {"cancelling anywhere", test_cancelling}, {"every allocation failing", test_failing_memory}, {"long paths", test_long_path}, {"bad camera, missing head", test_bad_camera},
           {"details", test_details}, {"same files for any thread count", test_same_files},
-          {"inputs in parallel", test_inputs_in_parallel}, {"limits of parallel inputs", test_limits_of_parallel_inputs},
+          {"inputs in parallel", test_inputs_in_parallel}, {"inputs meet", test_inputs_meet},
+          {"limits of parallel inputs", test_limits_of_parallel_inputs},
           {"failing memory of parallel inputs", test_failing_memory_of_parallel_inputs}, {"calendar", test_calendar})
