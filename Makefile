@@ -5,6 +5,7 @@
 #   make test       builds and runs the tests (make -j2 test builds them in parallel)
 #   make verify     checks against other programs and the data in ../shared, as far as they are there
 #   make lib        build/libfacemorph.a          make shared     build/libfacemorph.so
+#   make bench      what each part costs, beside the other programs that are installed; BENCH="--only JOB --csv FILE ..."
 #   make contact-sheet   draws the README's picture again, examples/contact_sheet.png
 #   make clean      removes build/
 
@@ -54,6 +55,18 @@ test: all $(TESTS)
 verify: all build/sample_heads/made
 	@CC='$(CC)' sh tools/verify
 
+# Which peers are installed is looked up each time; build/bench is made again when that has changed.
+build/bench.flags: FORCE
+	@mkdir -p build
+	@CC='$(CC)' CXX='$(CXX)' CFLAGS='$(CFLAGS)' LDFLAGS='$(LDFLAGS)' sh tools/bench_peers build >$@.new
+	@cmp -s $@.new $@ || cp $@.new $@
+
+build/bench: tools/bench.c tools/bench.h tools/bench_osmesa.c tools/bench_tinyobj.cpp build/bench.flags facemorph.h
+	$(CC) $(CFLAGS) $(LDFLAGS) -I. $< -o $@ $$(cat build/bench.flags) $(LDLIBS)
+
+bench: build/bench $(if $(wildcard ../shared/data/ict),,build/sample_heads/made)
+	build/bench $(BENCH)
+
 lib: build/facemorph.o
 	rm -f build/libfacemorph.a
 	ar rcs build/libfacemorph.a build/facemorph.o
@@ -65,4 +78,4 @@ shared:
 clean:
 	rm -rf build
 
-.PHONY: all demo contact-sheet test verify lib shared clean
+.PHONY: all demo contact-sheet test verify bench lib shared clean FORCE
