@@ -1316,6 +1316,10 @@ FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
 }
 
 #elif FMI_LEVEL == 4
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion" /* gathers are macros at -O0, with masks of the wrong sign */
+#endif
 typedef __m512 fmi_vf;
 typedef __m512i fmi_vi;
 typedef __mmask16 fmi_vm;
@@ -1359,6 +1363,9 @@ FMI_INLINE uint32_t fmi_signsi(fmi_vi a) { return _mm512_movepi32_mask(a); }
 FMI_INLINE fmi_vi fmi_gatheri(const int32_t *base, fmi_vi index) { return _mm512_i32gather_epi32(index, base, 4); }
 FMI_INLINE fmi_vf fmi_gatherf(const float *base, fmi_vi index) { return _mm512_i32gather_ps(index, base, 4); }
 FMI_INLINE fmi_vi fmi_gatherb(const uint8_t *base, fmi_vi index) { return _mm512_i32gather_epi32(index, base, 4); }
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 FMI_INLINE void fmi_gather4(fmi_vi out[4], const int32_t *base, size_t stride, const uint32_t *index) {
   __m512i r[4];
   FMI_UNROLL
@@ -10458,7 +10465,7 @@ FMI_FN void fmi_do_rows(void *data, size_t i, int worker) {
 }
 
 /* All rows of a level: in jobs where that takes longer than to start threads. */
-FMI_FN void fmi_run_rows(const fmi_env *env, const fmi_pyramid *pyramid, int l, fmi_rows_fn *fn) {
+FMI_FN void fmi_run_rows(fmi_env *env, const fmi_pyramid *pyramid, int l, fmi_rows_fn *fn) {
   const fmi_level *level = &pyramid->level[l];
   const size_t worth = 1 << 17;
   fmi_rows_job job;
@@ -11161,6 +11168,8 @@ FMI_FN fmi_point fmi_triangle_point(const fmi_drawing *d, uint32_t triangle, int
 struct fmi_raster_kernels {
   /* out[i] = sum over k of weights[k] * from[k][i], added in this order; count is a multiple of FMI_MOST_LANES */
   void (*weigh)(float *out, const float *const *from, const float *weights, size_t terms, size_t count);
+  /* makes the vectors in planes of x, y, z unit; zero stays zero */
+  void (*make_planes_unit)(float *planes, size_t plane);
   /* from blended planes to camera space and placed records; finds the box */
   void (*place)(fmi_drawing *d);
   /* lists the triangles that can cover a sample in lane->found, their bins in lane->keys; returns how many */
@@ -11187,24 +11196,28 @@ static void FMI_AT_LEVEL(fmi_weigh)(float *out, const float *const *from, const 
   }
 }
 
-/* Makes vectors unit; zero stays zero. Tiny ones are scaled up first, so that their squares do not vanish. */
-FMI_INLINE void FMI_AT_LEVEL(fmi_unit)(fmi_vf n[3]) {
-  fmi_vf zero = fmi_setf(0.0f), one = fmi_setf(1.0f), largest = fmi_absf(n[0]);
-  for (int k = 1; k < 3; k++) {
-    fmi_vf a = fmi_absf(n[k]);
-    largest = fmi_pickf(fmi_ltf(largest, a), a, largest);
-  }
-  fmi_vm any = fmi_ltf(zero, largest),
-         extreme = fmi_andm(any, fmi_orm(fmi_ltf(largest, fmi_setf(1e-15f)), fmi_ltf(fmi_setf(1e15f), largest)));
-  if (fmi_bitsm(extreme)) {
-    fmi_vf by = fmi_pickf(extreme, largest, one);
+static void FMI_AT_LEVEL(fmi_make_planes_unit)(float *planes, size_t plane) {
+  fmi_vf zero = fmi_setf(0.0f), one = fmi_setf(1.0f);
+  for (size_t i = 0; i < plane; i += FMI_LANES) {
+    fmi_vf n[3], largest = zero;
     FMI_UNROLL
-    for (int k = 0; k < 3; k++) n[k] = fmi_divf(n[k], by);
+    for (size_t k = 0; k < 3; k++) {
+      n[k] = fmi_loadf(planes + k * plane + i);
+      fmi_vf a = fmi_absf(n[k]);
+      largest = fmi_pickf(fmi_ltf(largest, a), a, largest);
+    }
+    fmi_vm any = fmi_ltf(zero, largest),
+           extreme = fmi_andm(any, fmi_orm(fmi_ltf(largest, fmi_setf(1e-15f)), fmi_ltf(fmi_setf(1e15f), largest)));
+    if (fmi_bitsm(extreme)) { /* scaled first, so that their squares neither vanish nor overflow */
+      fmi_vf by = fmi_pickf(extreme, largest, one);
+      FMI_UNROLL
+      for (int k = 0; k < 3; k++) n[k] = fmi_divf(n[k], by);
+    }
+    fmi_vf length = fmi_rootf(fmi_addf(fmi_addf(fmi_mulf(n[0], n[0]), fmi_mulf(n[1], n[1])), fmi_mulf(n[2], n[2])));
+    length = fmi_pickf(any, length, one);
+    FMI_UNROLL
+    for (size_t k = 0; k < 3; k++) fmi_storef(planes + k * plane + i, fmi_pickf(any, fmi_divf(n[k], length), zero));
   }
-  fmi_vf length = fmi_rootf(fmi_addf(fmi_addf(fmi_mulf(n[0], n[0]), fmi_mulf(n[1], n[1])), fmi_mulf(n[2], n[2])));
-  length = fmi_pickf(any, length, one);
-  FMI_UNROLL
-  for (int k = 0; k < 3; k++) n[k] = fmi_pickf(any, fmi_divf(n[k], length), zero);
 }
 
 FMI_INLINE fmi_vf FMI_AT_LEVEL(fmi_dot)(const float r[3], const fmi_vf v[3]) {
@@ -11227,7 +11240,6 @@ static void FMI_AT_LEVEL(fmi_place)(fmi_drawing *d) {
       p[k] = fmi_mulf(fmi_subf(fmi_loadf(lane->positions + k * plane + v), fmi_setf(view->center[k])), fmi_setf(view->scale));
       n[k] = fmi_loadf(lane->normals + k * plane + v);
     }
-    FMI_AT_LEVEL(fmi_unit)(n);
     FMI_UNROLL
     for (size_t k = 0; k < 3; k++) {
       q[k] = FMI_AT_LEVEL(fmi_dot)(view->rotation[k], p);
@@ -11802,7 +11814,7 @@ static void FMI_AT_LEVEL(fmi_shade_alpha)(const fmi_drawing *d, fmi_batch *batch
 }
 
 static const fmi_raster_kernels FMI_AT_LEVEL(fmi_kernels) = {
-  FMI_AT_LEVEL(fmi_weigh), FMI_AT_LEVEL(fmi_place), FMI_AT_LEVEL(fmi_find), FMI_AT_LEVEL(fmi_fill_small),
+  FMI_AT_LEVEL(fmi_weigh), FMI_AT_LEVEL(fmi_make_planes_unit), FMI_AT_LEVEL(fmi_place), FMI_AT_LEVEL(fmi_find), FMI_AT_LEVEL(fmi_fill_small),
   FMI_AT_LEVEL(fmi_fill_compact), FMI_AT_LEVEL(fmi_shade), FMI_AT_LEVEL(fmi_shade_alpha)};
 #undef fmi_group
 #undef fmi_points
@@ -11835,7 +11847,7 @@ FMI_FN void fmi_blend_positions(const fmi_software *s, fmi_lane *lane) {
   s->kernels->weigh(lane->positions, lane->terms, lane->term_weights, n, 3 * s->plane);
 }
 
-/* Its normals, as planes, not yet unit: the quadratic form of the morph. */
+/* Its unit normals, as planes: the quadratic form of the morph. */
 FMI_FN void fmi_blend_normals(const fmi_software *s, fmi_lane *lane) {
   size_t n = 0, term = 0;
   for (size_t h = 0; h < s->head_count; h++)
@@ -11846,6 +11858,7 @@ FMI_FN void fmi_blend_normals(const fmi_software *s, fmi_lane *lane) {
       lane->term_weights[n++] = w;
     }
   s->kernels->weigh(lane->normals, lane->terms, lane->term_weights, n, 3 * s->plane);
+  s->kernels->make_planes_unit(lane->normals, s->plane);
 }
 
 FMI_FN void fmi_blend_vertices(const fmi_software *s, fmi_lane *lane) {
@@ -11854,14 +11867,14 @@ FMI_FN void fmi_blend_vertices(const fmi_software *s, fmi_lane *lane) {
   if (masked || !s->normal_terms) {
     float *positions = lane->interleaved, *normals = positions + 3 * count;
     fm_blend(positions, s->heads, lane->shape_weights, masked ? lane->frame.shape_masks : NULL, s->head_count);
-    fm_normals(normals, s->heads[0], positions);
+    if (!lane->frame.unlit) fm_normals(normals, s->heads[0], positions);
     fmi_make_planes(lane->positions, s->plane, positions, count);
-    fmi_make_planes(lane->normals, s->plane, normals, count);
+    if (!lane->frame.unlit) fmi_make_planes(lane->normals, s->plane, normals, count);
   } else {
     fmi_blend_positions(s, lane);
-    if (lane->frame.unlit) memset(lane->normals, 0, 3 * s->plane * sizeof(float));
-    else fmi_blend_normals(s, lane);
+    if (!lane->frame.unlit) fmi_blend_normals(s, lane);
   }
+  if (lane->frame.unlit) memset(lane->normals, 0, 3 * s->plane * sizeof(float));
 }
 
 /* ---- visibility ---- */

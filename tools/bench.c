@@ -110,7 +110,7 @@ struct bench {
   char gl_words[128];
   uint8_t *gl_pixels;
   fm_image frames[MORPH_FRAMES];
-  float *positions, *normals, *terms;
+  float *positions, *normals;
 };
 
 static const float halves[2] = {0.5f, 0.5f};
@@ -749,10 +749,18 @@ static bool prepare_normals(bench *b) {
   size_t size = b->scene[0]->vertex_count * 3 * sizeof(float);
   b->positions = (float *)malloc(size);
   b->normals = (float *)malloc(size);
-  b->terms = (float *)malloc(fmi_normal_term_count(2) * size);
-  if (!b->positions || !b->normals || !b->terms) return refuse(b, "%s", "no memory");
-  fmi_normal_terms(b->terms, b->scene, 2);
-  return fm_blend(b->positions, b->scene, halves, NULL, 2) || refuse(b, "%s", "the heads do not have the same topology");
+  if (!b->positions || !b->normals) return refuse(b, "%s", "no memory");
+  if (!fm_blend(b->positions, b->scene, halves, NULL, 2)) return refuse(b, "%s", "the heads do not have the same topology");
+  fm_error error;
+  fm_scene scene = {0};
+  scene.common = &b->common;
+  scene.heads = b->scene;
+  scene.head_count = 2;
+  scene.lanes = 1;
+  if (!fm_software_renderer(&b->renderer, &b->common, &error) || !b->renderer.begin(b->renderer.user, &scene, &error))
+    return refuse(b, "%s", error.message);
+  memcpy(((fmi_software *)b->renderer.user)->lanes[0].shape_weights, halves, sizeof halves);
+  return true;
 }
 
 static bool deliver_normals(const bench *b, output *out) {
@@ -761,8 +769,9 @@ static bool deliver_normals(const bench *b, output *out) {
 
 /* of a frame of the morph, as the renderer makes them: from three terms a vertex */
 static bool normals_of_morph(bench *b, output *out) {
-  fmi_blend_normals(b->normals, b->terms, b->heads[0]->vertex_count, halves, 2);
-  return deliver_normals(b, out);
+  fmi_software *s = (fmi_software *)b->renderer.user;
+  fmi_blend_normals(s, &s->lanes[0]);
+  return deliver(out, s->lanes[0].normals, s->plane * 3 * sizeof(float));
 }
 
 static bool normals_of_mesh(bench *b, output *out) {
@@ -1034,9 +1043,8 @@ static void forget(bench *b) {
   free(b->gl_pixels);
   free(b->positions);
   free(b->normals);
-  free(b->terms);
   b->input = b->deflated = b->gl_pixels = NULL;
-  b->positions = b->normals = b->terms = NULL;
+  b->positions = b->normals = NULL;
   b->deflated_size = 0;
 }
 
