@@ -718,10 +718,12 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
   __attribute__((format(gnu_printf, text, first))) /* mingw's printf is Microsoft's otherwise */
 #endif
 #define FMI_NOINLINE __attribute__((noinline))
+#define FMI_UNLIKELY(condition) __builtin_expect(condition, 0) /* also: let it be a branch */
 #else
 #define FMI_UNUSED
 #define FMI_PRINTF(text, first)
 #define FMI_NOINLINE
+#define FMI_UNLIKELY(condition) (condition)
 #endif
 #if defined(__GNUC__) || defined(__clang__)
 #define FMI_INLINE static inline __attribute__((always_inline, unused)) /* for kernels over vector types */
@@ -2065,24 +2067,34 @@ typedef struct fmi_decimal {
 
 FMI_FN bool fmi_is_digit(char c) { return (unsigned)c - '0' < 10u; }
 
+/* Eight bytes of text, made so that digits are bytes 0 to 9; the first byte is the lowest. */
+FMI_INLINE uint64_t fmi_load_digits(const char *p) {
+  return fmi_le64((const uint8_t *)p) ^ 0x3030303030303030u;
+}
+/* In the top bit of each byte: is it no digit? Behind the first that is none, a carry may answer wrongly. */
+FMI_INLINE uint64_t fmi_find_others(uint64_t x) { return (x + 0x7676767676767676u) | x; }
+/* How many bytes stand before the first mark, of which there is one at least. */
+FMI_INLINE int fmi_first_mark(uint64_t marks) {
+  const uint64_t ones = 0x0101010101010101u;
+  return (int)(((((marks & (0 - marks)) - 1) & ones) * ones) >> 56) - 1;
+}
+/* The number that eight digits make: pairs, fours, eights. */
+FMI_INLINE uint32_t fmi_join_digits(uint64_t x) {
+  x = x * 10 + (x >> 8);
+  return (uint32_t)(((x & 0x000000FF000000FFu) * (100 + ((uint64_t)1000000 << 32)) +
+                     (x >> 16 & 0x000000FF000000FFu) * (1 + ((uint64_t)10000 << 32))) >>
+                    32);
+}
+
 /* The number that the digits at p make, 8 of them at most; *count: how many. Eight bytes at once, without branches on their number,
    which no processor can foresee. */
 FMI_FN uint32_t fmi_take_digits(const char *p, const char *end, int *count) {
-  const uint64_t ones = 0x0101010101010101u;
   uint32_t value = 0;
   int n = 0;
   if (end - p >= 8) {
-    uint64_t x = fmi_le64((const uint8_t *)p) ^ 0x30 * ones; /* digits are bytes 0 to 9 now */
-    uint64_t others = (((x & 0x7F * ones) + 0x76 * ones) | x) & 0x80 * ones, lowest = others & (0 - others);
-    n = others ? (int)((((lowest - 1) & ones) * ones) >> 56) - 1 : 8;
-    if (n) {
-      x = x << 8 * (8 - n) & 0x0F * ones; /* zeros in front; then pairs, fours and eights of digits */
-      x = x * 10 + (x >> 8);
-      x = ((x & 0x000000FF000000FFu) * (100 + ((uint64_t)1000000 << 32)) +
-           (x >> 16 & 0x000000FF000000FFu) * (1 + ((uint64_t)10000 << 32))) >>
-          32;
-    } else x = 0;
-    value = (uint32_t)x;
+    uint64_t x = fmi_load_digits(p), others = fmi_find_others(x) & 0x8080808080808080u;
+    n = others ? fmi_first_mark(others) : 8;
+    value = fmi_join_digits(n ? x << 8 * (8 - n) : 0); /* zeros in front, instead of what is behind */
   } else
     for (; p + n < end && fmi_is_digit(p[n]); n++) value = value * 10 + (uint32_t)(p[n] - '0');
   *count = n;
@@ -2157,10 +2169,12 @@ FMI_FN const char *fmi_scan_decimal(const char *p, const char *end, fmi_decimal 
   return p;
 }
 
+/* The powers of ten that are exact in double. */
+static const double fmi_power10[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                       1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
 /* lead * 10^exponent for |exponent| <= 343, off by less than 12 units in the last place where that is a normal number. */
 FMI_FN double fmi_estimate(uint64_t lead, int exponent) {
-  static const double power[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
-                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
   static const double square[5] = {1e16, 1e32, 1e64, 1e128, 1e256};
   double x = (double)lead;
   int n = exponent < 0 ? -exponent : exponent;
@@ -2168,7 +2182,7 @@ FMI_FN double fmi_estimate(uint64_t lead, int exponent) {
     for (int i = 4; i >= 0; i--) /* the large ones first: all but the last result are normal numbers */
       if (n >> 4 & 1 << i) x = exponent < 0 ? x / square[i] : x * square[i];
   if (n > 22) n &= 15;
-  return exponent < 0 ? x / power[n] : x * power[n];
+  return exponent < 0 ? x / fmi_power10[n] : x * fmi_power10[n];
 }
 
 /* float or double: bits of the fraction, exponent of the lowest bit of the smallest number, infinity's bits. */
@@ -2245,16 +2259,22 @@ FMI_FN double fmi_decimal_double(const fmi_decimal *d) {
   return d->negative ? -value : value;
 }
 
+/* A decimal of which x is the nearest double lies on the same side of every middle between two floats, unless x is such a middle: the
+   float nearest to x is the decimal's, too. False: x is a middle (of the 29 bits that float has not, the highest alone is set). For
+   |x| in float's range of normal numbers, or 0. */
+FMI_INLINE bool fmi_narrow(double x, bool negative, float *value) {
+  *value = fmi_bits_float(fmi_float_bits((float)x) ^ (uint32_t)negative << 31);
+  return (fmi_double_bits(x) & 0x1FFFFFFF) != 0x10000000;
+}
+
 /* An estimate in double that is clear of the middle between two floats rounds to the right one. */
 FMI_FN float fmi_decimal_float(const fmi_decimal *d) {
   static const fmi_binary format = {23, -149, 0x7F800000u};
-  static const float power[11] = {1e0f, 1e1f, 1e2f, 1e3f, 1e4f, 1e5f, 1e6f, 1e7f, 1e8f, 1e9f, 1e10f};
   double value = 0.0;
   float result;
-  if (d->lead <= (uint64_t)1 << 24 && d->exponent <= 0 && d->exponent >= -10 && !d->cut) { /* as in fmi_decimal_double */
-    result = (float)(uint32_t)d->lead / power[-d->exponent];
-    return d->negative ? -result : result;
-  }
+  if (d->lead <= (uint64_t)1 << 53 && d->exponent >= -22 && d->exponent <= 22 && !d->cut &&
+      fmi_narrow(fmi_estimate(d->lead, (int)d->exponent), d->negative, &result))
+    return result; /* as in fmi_decimal_double */
   int range = d->exponent >= -22 && d->exponent <= 22 && d->lead ? 0 : fmi_decimal_range(d);
   if (range) result = range < 0 ? 0.0f : fmi_bits_float(0x7F800000u);
   else {
@@ -2307,6 +2327,73 @@ FMI_FN const char *fmi_parse_float(const char *text, const char *end, float *val
     *value = (float)special;
   }
   return p;
+}
+
+/* How many digits a number had, 7 at most. As a rule the next one of its kind has as many, and where a processor foresees that, it need
+   not wait for that number's end before it begins with what is behind. */
+typedef struct fmi_width {
+  uint64_t mask, mark; /* of the bytes up to the first that is no digit, of that one */
+  size_t digits;
+  int shift;           /* with 8 bits more, it leaves the digits only, zeros in front */
+} fmi_width;
+
+FMI_INLINE void fmi_set_width(fmi_width *width, size_t digits) {
+  width->digits = digits;
+  width->shift = 56 - 8 * (int)digits;
+  width->mark = (uint64_t)0x80 << 8 * digits;
+  width->mask = (2 * width->mark - 1) & 0x8080808080808080u;
+}
+/* Makes it that of the digits in x, `least` or more of them. False: there are less, or all eight bytes are digits. */
+FMI_INLINE bool fmi_find_width(fmi_width *width, uint64_t x, size_t least) {
+  uint64_t others = fmi_find_others(x);
+  if ((others & width->mask) == width->mark) return true;
+  others &= 0x8080808080808080u;
+  size_t digits = others ? (size_t)fmi_first_mark(others) : 0;
+  if (!others || digits < least) return false;
+  fmi_set_width(width, digits);
+  return true;
+}
+
+/* The natural number at p, of up to 7 digits; 8 bytes may be looked at. NULL: it is none, or longer. width: 1 or more. */
+FMI_INLINE const char *fmi_plain_natural(const char *p, fmi_width *width, uint32_t *value) {
+  uint64_t x = fmi_load_digits(p);
+  if (!fmi_find_width(width, x, 1)) return NULL;
+  *value = fmi_join_digits(x << 8 << width->shift);
+  return p + width->digits;
+}
+
+/* Reads the decimal that exporters write: [-] digits [. digits], 8 and 15 of them at most; FMI_PLAIN_ROOM bytes may be looked at. width
+   is that of the digits behind the point, less eight if they are more. NULL: it is another one, or too hard; fmi_parse_float reads it. */
+enum { FMI_PLAIN_ROOM = 32 };
+FMI_INLINE const char *fmi_plain_float(const char *p, fmi_width *width, float *value) {
+  static const uint32_t power[8] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
+  bool negative = *p == '-';
+  if (FMI_UNLIKELY(negative)) p++; /* a branch: signs come in runs, and what is behind them need not wait */
+  uint64_t lead = (uint64_t)(unsigned char)*p - '0';
+  size_t count = 0;
+  if (lead > 9) return NULL;
+  p++;
+  if (*p != '.') { /* one digit before the point is the rule */
+    const char *most = p + 7;
+    for (; p < most && fmi_is_digit(*p); p++) lead = lead * 10 + (uint64_t)(*p - '0');
+    if (p == most && fmi_is_digit(*p)) return NULL;
+  }
+  if (*p == '.') {
+    uint64_t x = fmi_load_digits(++p);
+    if (!(fmi_find_others(x) & 0x8080808080808080u)) {
+      lead = lead * 100000000 + fmi_join_digits(x);
+      p += 8;
+      count = 8;
+      x = fmi_load_digits(p);
+      if (lead > 99999999999u) return NULL; /* with 7 digits more, 64 bits are not enough */
+    }
+    if (!fmi_find_width(width, x, 0)) return NULL;
+    lead = lead * power[width->digits] + fmi_join_digits(x << 8 << width->shift);
+    p += width->digits;
+    count += width->digits;
+    if (lead > (uint64_t)1 << 53) return NULL;
+  }
+  return fmi_narrow((double)(int64_t)lead / fmi_power10[count], negative, value) ? p : NULL;
 }
 
 /* ---- writing ---- */
@@ -6475,13 +6562,23 @@ FMI_FN uint32_t fmi_add_texture(fmi_assembly *a, const fmi_texture_source *sourc
   return slot->value;
 }
 
+/* An exponent of ones carries into bit 31. Two at a time. */
+FMI_FN bool fmi_all_finite(const float *values, size_t count) {
+  uint64_t any = 0, two;
+  size_t i = 0;
+  for (; i + 1 < count; i += 2) {
+    memcpy(&two, values + i, sizeof two);
+    any |= (two & 0x7F8000007F800000u) + 0x0080000000800000u;
+  }
+  return !(any & 0x8000000080000000u) && (i == count || fmi_is_finite((double)values[i]));
+}
+
 /* Puts 0 in the place of infinities and NaN, with one warning. what: "position", "UV". False: no memory for that. */
 FMI_FN bool fmi_clean_floats(fmi_env *env, float *values, size_t count, size_t components, const char *what) {
   size_t bad = 0, first = 0;
-  for (size_t i = 0; i < count * components; i++) bad += (fmi_float_bits(values[i]) & 0x7F800000) == 0x7F800000;
-  if (!bad) return true;
+  if (fmi_all_finite(values, count * components)) return true;
   for (size_t i = count * components; i-- > 0;)
-    if (!fmi_is_finite((double)values[i])) values[i] = 0.0f, first = i / components;
+    if (!fmi_is_finite((double)values[i])) values[i] = 0.0f, first = i / components, bad++;
   return fmi_warn(env, "%ss that are infinite, not a number, or beyond the range of float were set to 0 (first in %s %zu, counted from 0; %zu numbers in all)",
                           what, what, first, bad);
 }
@@ -6866,15 +6963,13 @@ FMI_FN bool fmi_load_texture(fmi_assembly *a, fm_texture *texture, const fmi_tex
 /* ---- triangles ---- */
 
 /* The cross product of b - a and c - a, in double: exact enough that its sign decides for all but needles. */
-FMI_FN void fmi_cross(const float *a, const float *b, const float *c, double out[3]) {
-  double u[3], v[3];
-  for (int i = 0; i < 3; i++) {
-    u[i] = (double)b[i] - (double)a[i];
-    v[i] = (double)c[i] - (double)a[i];
-  }
-  out[0] = u[1] * v[2] - u[2] * v[1];
-  out[1] = u[2] * v[0] - u[0] * v[2];
-  out[2] = u[0] * v[1] - u[1] * v[0];
+FMI_INLINE void fmi_cross(const float *a, const float *b, const float *c, double out[3]) {
+  double x = (double)a[0], y = (double)a[1], z = (double)a[2];
+  double ux = (double)b[0] - x, uy = (double)b[1] - y, uz = (double)b[2] - z;
+  double vx = (double)c[0] - x, vy = (double)c[1] - y, vz = (double)c[2] - z;
+  out[0] = uy * vz - uz * vy;
+  out[1] = uz * vx - ux * vz;
+  out[2] = ux * vy - uy * vx;
 }
 
 /* Room for one polygon that is cut into ears. */
@@ -6886,18 +6981,20 @@ typedef struct fmi_ears {
   size_t given_up;       /* polygons that came too late */
 } fmi_ears;
 
+/* Nearly all polygons: four corners, of which the fan's two triangles look the same way. */
+FMI_INLINE bool fmi_quad_is_fan(const float *positions, const uint32_t *corners) {
+  double cross[3], other[3];
+  const float *first = positions + 3 * (size_t)corners[0], *opposite = positions + 3 * (size_t)corners[2];
+  fmi_cross(first, positions + 3 * (size_t)corners[1], opposite, cross);
+  fmi_cross(first, opposite, positions + 3 * (size_t)corners[3], other);
+  return cross[0] * other[0] + cross[1] * other[1] + cross[2] * other[2] >= 0.0;
+}
+
 /* A polygon's normal by Newell's method (Sutherland, Sproull, Schumacker, 1974), and whether a fan from its first corner has a
    triangle that looks the other way. */
 FMI_FN bool fmi_fan_overlaps(const float *positions, const uint32_t *corners, size_t n, double normal[3]) {
-  double cross[3], other[3];
+  double cross[3];
   const float *first = positions + 3 * (size_t)corners[0];
-  if (n == 4) { /* nearly all polygons */
-    const float *opposite = positions + 3 * (size_t)corners[2];
-    fmi_cross(first, positions + 3 * (size_t)corners[1], opposite, cross);
-    fmi_cross(first, opposite, positions + 3 * (size_t)corners[3], other);
-    double between = cross[0] * other[0] + cross[1] * other[1] + cross[2] * other[2];
-    if (between >= 0.0) return false;
-  }
   normal[0] = normal[1] = normal[2] = 0.0;
   for (size_t i = 1; i + 1 < n; i++) {
     fmi_cross(first, positions + 3 * (size_t)corners[i], positions + 3 * (size_t)corners[i + 1], cross);
@@ -6994,30 +7091,41 @@ FMI_FN bool fmi_reserve_ears(fmi_env *env, fmi_ears *ears, size_t n) {
   return true;
 }
 
+/* A polygon's triangles as a fan. polygons: may be NULL. */
+FMI_INLINE void fmi_put_fan(uint32_t *triangles, uint32_t *polygons, size_t start, size_t n, size_t polygon) {
+  for (size_t i = 0; i < n - 2; i++) {
+    triangles[3 * i] = (uint32_t)start;
+    triangles[3 * i + 1] = (uint32_t)(start + i + 1);
+    triangles[3 * i + 2] = (uint32_t)(start + i + 2);
+    if (polygons) polygons[i] = (uint32_t)polygon;
+  }
+}
+
 /* The triangles of all polygons, into arrays with room for fmi_count_triangles of them. polygons: NULL if polygon = triangle. */
 FMI_FN bool fmi_triangulate(fmi_env *env, const fm_mesh *mesh, uint32_t *triangles, uint32_t *polygons) {
   fmi_ears ears;
+  size_t end = mesh->polygon_starts ? mesh->polygon_starts[0] : 0;
   memset(&ears, 0, sizeof ears);
   ears.budget = 40000000; /* some 0.2 s; a star of 5,000 corners takes half of it */
   for (size_t polygon = 0; polygon < mesh->polygon_count; polygon++) {
-    size_t start = mesh->polygon_starts ? mesh->polygon_starts[polygon] : 3 * polygon, n = 3;
+    size_t start = end, n;
     double normal[3];
-    bool done = false;
-    if (mesh->polygon_starts) n = mesh->polygon_starts[polygon + 1] - start;
-    if (n < 3) continue;
-    if (n > 3 && fmi_fan_overlaps(mesh->positions, mesh->corners + start, n, normal)) {
-      if (!fmi_reserve_ears(env, &ears, n)) return false;
-      done = ears.budget && fmi_cut_ears(&ears, (uint32_t)n, normal, mesh->positions, mesh->corners + start,
-                                         (uint32_t)start, triangles);
-      ears.given_up += !done;
-    }
-    for (size_t i = 0; i < n - 2; i++, triangles += 3) {
-      if (polygons) *polygons++ = (uint32_t)polygon;
-      if (done) continue;
-      triangles[0] = (uint32_t)start;
-      triangles[1] = (uint32_t)(start + i + 1);
-      triangles[2] = (uint32_t)(start + i + 2);
-    }
+    end = mesh->polygon_starts ? mesh->polygon_starts[polygon + 1] : end + 3;
+    n = end - start;
+    if (n == 4 && fmi_quad_is_fan(mesh->positions, mesh->corners + start)) {
+      fmi_put_fan(triangles, polygons, start, 4, polygon);
+    } else if (n > 2) {
+      fmi_put_fan(triangles, polygons, start, n, polygon);
+      if (n > 3 && fmi_fan_overlaps(mesh->positions, mesh->corners + start, n, normal)) {
+        if (!fmi_reserve_ears(env, &ears, n)) return false;
+        if (!ears.budget || !fmi_cut_ears(&ears, (uint32_t)n, normal, mesh->positions, mesh->corners + start, (uint32_t)start, triangles)) {
+          fmi_put_fan(triangles, polygons, start, n, polygon);
+          ears.given_up++;
+        }
+      }
+    } else continue;
+    triangles += 3 * (n - 2);
+    polygons += polygons ? n - 2 : 0;
   }
   fmi_release(env, ears.points);
   fmi_release(env, ears.next);
@@ -7030,11 +7138,18 @@ FMI_FN bool fmi_triangulate(fmi_env *env, const fm_mesh *mesh, uint32_t *triangl
 
 /* ---- checks ---- */
 
-FMI_FN bool fmi_all_finite(fmi_env *env, const float *values, size_t count, size_t components, const char *what) {
+FMI_FN bool fmi_check_finite(fmi_env *env, const float *values, size_t count, size_t components, const char *what) {
   for (size_t i = 0; i < count * components; i++)
     if (!fmi_is_finite((double)values[i]))
       return fmi_fail(env, FM_ERROR_ARGUMENT, "%s %zu is infinite or not a number", what, i / components);
   return true;
+}
+
+/* Are all values + add (modulo 2^32: FM_NONE + 1 is 0) below bound? Every difference must be negative. */
+FMI_FN bool fmi_all_below(const uint32_t *values, size_t count, uint32_t add, size_t bound) {
+  uint64_t all = UINT64_MAX;
+  for (size_t i = 0; i < count; i++) all &= (uint64_t)(values[i] + add) - bound;
+  return all >> 63 != 0;
 }
 
 /* Indices in range? status: whose fault it is if not. */
@@ -7052,11 +7167,13 @@ FMI_FN bool fmi_check_indices(fmi_env *env, const fm_mesh *mesh, fm_status statu
                     mesh->corner_count);
   for (size_t i = 0; starts && i < mesh->polygon_count; i++)
     if (starts[i] > starts[i + 1]) return fmi_fail(env, status, "polygon %zu ends before it starts", i);
-  for (size_t i = 0; i < mesh->corner_count; i++)
+  bool corners_ok = fmi_all_below(mesh->corners, mesh->corner_count, 0, mesh->vertex_count);
+  for (size_t i = 0; !corners_ok && i < mesh->corner_count; i++)
     if (mesh->corners[i] >= mesh->vertex_count)
       return fmi_fail(env, status, "corner %zu uses vertex %u, but there are only %zu (the first is 0)", i,
                       mesh->corners[i], mesh->vertex_count);
-  for (size_t i = 0; mesh->corner_uvs && i < mesh->corner_count; i++)
+  bool uvs_ok = !mesh->corner_uvs || fmi_all_below(mesh->corner_uvs, mesh->corner_count, 1, mesh->uv_count + 1);
+  for (size_t i = 0; !uvs_ok && i < mesh->corner_count; i++)
     if (mesh->corner_uvs[i] >= mesh->uv_count && mesh->corner_uvs[i] != FM_NONE)
       return fmi_fail(env, status, "corner %zu uses UV %u, but there are only %zu (the first is 0)", i,
                       mesh->corner_uvs[i], mesh->uv_count);
@@ -7132,8 +7249,8 @@ FMI_FN bool fmi_check_arrays(fmi_env *env, const fm_mesh *mesh) {
 FMI_FN bool fmi_prepare(fmi_env *env, fm_mesh *mesh) {
   size_t flat, count, each = (mesh->polygon_starts ? 4 : 3) * sizeof(uint32_t);
   if (!fmi_check_arrays(env, mesh) || !fmi_check_indices(env, mesh, FM_ERROR_ARGUMENT)) return false;
-  if (!fmi_all_finite(env, mesh->positions, mesh->vertex_count, 3, "position") ||
-      !fmi_all_finite(env, mesh->uvs, mesh->uv_count, 2, "UV"))
+  if (!fmi_check_finite(env, mesh->positions, mesh->vertex_count, 3, "position") ||
+      !fmi_check_finite(env, mesh->uvs, mesh->uv_count, 2, "UV"))
     return false;
   count = fmi_count_triangles(mesh, &flat);
   fmi_owner *owner = (fmi_owner *)fmi_alloc(env, &env->keep, 1, fmi_add_size(fmi_mul_size(count, each), sizeof *owner));
@@ -7205,7 +7322,6 @@ typedef struct fmi_obj {
   fmi_assembly a;
   const char *p, *end;
   int line;
-  bool returns; /* there are '\r' */
   size_t position_room, uv_room, corner_room, corner_uv_room, polygon_room, polygon_material_room, material_room;
   size_t most_vertices, most_corners;
   size_t settled; /* vertices that stand before the last polygon */
@@ -7252,20 +7368,24 @@ FMI_FN bool fmi_obj_after_word(const fmi_obj *o) {
   return fmi_obj_at_end(o) || fmi_obj_is_blank(*o->p) || fmi_obj_is_continued(o);
 }
 
-/* Goes to the line's end. */
-FMI_FN void fmi_obj_find_break(fmi_obj *o) {
-  if (!o->returns) {
-    const char *at = o->p < o->end ? (const char *)memchr(o->p, '\n', (size_t)(o->end - o->p)) : NULL;
-    o->p = at ? at : o->end;
-  } else
-    while (o->p < o->end && !fmi_obj_is_break(*o->p)) o->p++;
+/* The next line break, or the end. */
+FMI_FN const char *fmi_obj_find_break(const char *p, const char *end) {
+  while (end - p >= 8) { /* eight bytes at once: which is the first below 14, if any? */
+    uint64_t x = fmi_le64((const uint8_t *)p), marks = (x - 0x0E0E0E0E0E0E0E0Eu) & ~x & 0x8080808080808080u;
+    if (!marks) { p += 8; continue; }
+    p += fmi_first_mark(marks);
+    if (fmi_obj_is_break(*p)) return p;
+    p++;
+  }
+  while (p < end && !fmi_obj_is_break(*p)) p++;
+  return p;
 }
 FMI_FN void fmi_obj_skip_line(fmi_obj *o) {
   if (o->p < o->end && *o->p == '\n') { fmi_obj_take_break(o); return; } /* as a rule: the statement was read to its end */
   bool comment = o->p < o->end && *o->p == '#'; /* a path with '\\' at the end of a comment continues nothing */
   for (;;) {
     const char *start = o->p;
-    fmi_obj_find_break(o);
+    o->p = fmi_obj_find_break(o->p, o->end);
     if (o->p == o->end) return;
     bool continued = !comment && o->p > start && o->p[-1] == '\\';
     fmi_obj_take_break(o);
@@ -7278,7 +7398,7 @@ FMI_FN fmi_obj_text fmi_obj_rest(fmi_obj *o) {
   fmi_obj_text text;
   while (o->p < o->end && fmi_obj_is_blank(*o->p)) o->p++;
   text.data = o->p;
-  fmi_obj_find_break(o);
+  o->p = fmi_obj_find_break(o->p, o->end);
   text.size = (size_t)(o->p - text.data);
   while (text.size && fmi_obj_is_blank(text.data[text.size - 1])) text.size--;
   if (text.size > 1 && text.data[0] == '"' && text.data[text.size - 1] == '"') text.data++, text.size -= 2;
@@ -7477,40 +7597,12 @@ FMI_FN bool fmi_obj_grow_corners(fmi_obj *o) {
   return need <= o->most_corners || fmi_obj_too_many(o);
 }
 
-/* The corner that exporters write: v/t or v/t/n, plain digits, of what the file has given already. False: it is another, and still
-   to be read. */
-FMI_FN bool fmi_obj_plain_corner(fmi_obj *o, uint32_t *vertex, uint32_t *uv) {
-  const char *p = o->p;
-  uint32_t number[3];
-  int n = 0;
-  if (o->end - p < 32) return false; /* three numbers of 9 digits, and what is behind them */
-  do {
-    const char *first = p, *most = p + 9;
-    uint32_t value = 0;
-    while (p < most && fmi_is_digit(*p)) value = value * 10 + (uint32_t)(*p++ - '0');
-    if (p == first) return false;
-    number[n++] = value - 1;
-  } while (n < 3 && *p++ == '/');
-  if (n < 3) p--;
-  if (n < 2 || (*p != ' ' && *p != '\n') || number[0] >= o->a.mesh->vertex_count || number[1] >= o->a.mesh->uv_count)
-    return false;
-  *vertex = number[0];
-  *uv = number[1];
-  o->p = p;
-  o->has_corner_uvs = true;
-  return true;
-}
-
 /* vertex, vertex/uv, vertex//normal or vertex/uv/normal */
 FMI_FN bool fmi_obj_corner(fmi_obj *o) {
   fm_mesh *mesh = o->a.mesh;
   const char *start = o->p;
   uint32_t uv = FM_NONE;
   if (mesh->corner_count >= o->corner_room && !fmi_obj_grow_corners(o)) return false;
-  if (fmi_obj_plain_corner(o, &mesh->corners[mesh->corner_count], &mesh->corner_uvs[mesh->corner_count])) {
-    mesh->corner_count++;
-    return true;
-  }
   if (!fmi_obj_index(o, mesh->vertex_count, "vertex", &o->ahead, &mesh->corners[mesh->corner_count])) return false;
   if (o->p < o->end && *o->p == '/') {
     o->p++;
@@ -7598,6 +7690,150 @@ FMI_FN bool fmi_obj_statement(fmi_obj *o) {
   if (word.size == 2 && word.data[0] == 'v' && word.data[1] == 'n') return true;
   if (word.size == 2 && word.data[0] == 'f' && word.data[1] == 'o') return fmi_obj_polygon(o); /* its name before version 3 */
   return word.size == 0 || fmi_obj_other(o, word);
+}
+
+/* ---- plain lines ----
+   Nearly all lines of a file are "v x y z", "vt u v", "vn x y z" or "f a/b/c ..." with plain numbers. What follows reads runs of them,
+   without a call for each number; at the first line that is in any way different, or where an array is full, it stops at its beginning, and
+   fmi_obj_statement reads that line. */
+
+/* So many bytes behind a line's beginning may be looked at without asking for the end. */
+enum { FMI_OBJ_PLAIN_ROOM = 4 + 3 * (FMI_PLAIN_ROOM + 1) };
+
+/* Behind the line end at p, perhaps with a blank before it. NULL: none is there. */
+FMI_INLINE const char *fmi_obj_plain_end(const char *p) {
+  if (*p == '\n') return p + 1; /* as a rule; what follows would keep the next line waiting */
+  p += *p == ' ';
+  p += *p == '\r';
+  return *p == '\n' ? p + 1 : NULL;
+}
+
+/* A blank and a number behind it. */
+FMI_INLINE const char *fmi_obj_plain_number(const char *p, fmi_width *width, float *value) {
+  return *p == ' ' ? fmi_plain_float(p + 1, width, value) : NULL;
+}
+
+/* Lines of "v" with 3 numbers or "vt" with 2, while there is room for them. Returns the line at which it stopped. */
+FMI_INLINE const char *fmi_obj_plain_numbers(fmi_obj *o, const char *p, const char *last, const char *word, size_t numbers,
+                                             float *values, size_t *count, size_t room) {
+  const size_t letters = strlen(word), skip = p < last && p[letters] == ' ' ? letters + 1 : letters; /* 3ds Max writes "v  " */
+  size_t done = *count;
+  int line = o->line;
+  fmi_width width;
+  fmi_set_width(&width, 6);
+  for (; done < room && p < last && memcmp(p, word, letters) == 0; done++) {
+    float *value = values + numbers * done;
+    const char *q = fmi_plain_float(p + skip, &width, value);
+    if (q) q = fmi_obj_plain_number(q, &width, value + 1);
+    if (q && numbers == 3) q = fmi_obj_plain_number(q, &width, value + 2);
+    if (q) q = fmi_obj_plain_end(q);
+    if (!q) break;
+    line += line < INT_MAX;
+    p = q;
+  }
+  o->line = line;
+  *count = done;
+  return p;
+}
+
+FMI_FN FMI_NOINLINE const char *fmi_obj_plain_vertices(fmi_obj *o, const char *p, const char *last) {
+  fm_mesh *mesh = o->a.mesh;
+  size_t room = fmi_min_size(o->position_room, o->most_vertices);
+  return fmi_obj_plain_numbers(o, p, last, "v ", 3, mesh->positions, &mesh->vertex_count, room);
+}
+FMI_FN FMI_NOINLINE const char *fmi_obj_plain_uvs(fmi_obj *o, const char *p, const char *last) {
+  fm_mesh *mesh = o->a.mesh;
+  size_t room = fmi_min_size(o->uv_room, o->most_corners);
+  return fmi_obj_plain_numbers(o, p, last, "vt ", 2, mesh->uvs, &mesh->uv_count, room);
+}
+
+/* Lines of "vn", which nobody needs. */
+FMI_FN FMI_NOINLINE const char *fmi_obj_plain_normals(fmi_obj *o, const char *p, const char *last) {
+  while (p < last && p[0] == 'v' && p[1] == 'n' && p[2] == ' ') {
+    const char *q = fmi_obj_find_break(p + 3, o->end);
+    if (q + 1 >= o->end || q[-1] == '\\') break;
+    p = q + 1 + (q[0] == '\r' && q[1] == '\n');
+    o->line += o->line < INT_MAX;
+  }
+  return p;
+}
+
+/* How many digits the indices of a polygon's corners have, as fmi_plain_natural wants to know. */
+typedef struct fmi_obj_widths { fmi_width vertex, uv, normal; } fmi_obj_widths;
+
+/* One corner: v, v/t, v//n or v/t/n, of vertices and UVs that the file has given already. *uv: FM_NONE without. */
+FMI_INLINE const char *fmi_obj_plain_corner(const char *p, fmi_obj_widths *widths, size_t vertices, size_t uvs, uint32_t *vertex,
+                                            uint32_t *uv) {
+  uint32_t number = 0;
+  p = fmi_plain_natural(p, &widths->vertex, &number);
+  if (!p || number - 1 >= vertices) return NULL;
+  *vertex = number - 1;
+  number = 0;
+  if (*p == '/') {
+    p++;
+    if (*p != '/') {
+      p = fmi_plain_natural(p, &widths->uv, &number);
+      if (!p || number - 1 >= uvs) return NULL;
+    }
+    if (*p == '/') {
+      uint32_t normal;
+      p = fmi_plain_natural(p + 1, &widths->normal, &normal);
+    }
+  }
+  *uv = number - 1;
+  return p;
+}
+
+/* Lines of "f", of the part and the material of the one before. */
+FMI_FN FMI_NOINLINE const char *fmi_obj_plain_polygons(fmi_obj *o, const char *p, const char *last) {
+  fm_mesh *mesh = o->a.mesh;
+  const size_t vertices = mesh->vertex_count, uvs = mesh->uv_count;
+  const size_t corner_room = fmi_min_size(fmi_min_size(o->corner_room, o->corner_uv_room), o->most_corners);
+  const size_t polygon_room = fmi_min_size(fmi_min_size(o->polygon_room, o->polygon_material_room), o->most_corners);
+  uint32_t *corners = mesh->corners, *corner_uvs = mesh->corner_uvs;
+  size_t polygon = mesh->polygon_count, corner = mesh->corner_count;
+  fmi_obj_widths widths;
+  if (o->material_name.size || !o->objects.begun || !o->groups.begun) return p;
+  fmi_set_width(&widths.vertex, 4);
+  widths.uv = widths.normal = widths.vertex;
+  for (; polygon + 1 < polygon_room && p < last && p[0] == 'f' && p[1] == ' '; polygon++) {
+    const char *q = p + 2;
+    size_t c = corner;
+    uint32_t all_uvs = FM_NONE, uv;
+    for (;; q++) {
+      q = c < corner_room && q < last ? fmi_obj_plain_corner(q, &widths, vertices, uvs, &corners[c], &uv) : NULL;
+      if (!q) break;
+      all_uvs &= uv; /* stays FM_NONE if all are */
+      corner_uvs[c++] = uv;
+      if (*q != ' ' || !fmi_is_digit(q[1])) break;
+    }
+    if (q) q = fmi_obj_plain_end(q);
+    if (!q) break;
+    mesh->polygon_starts[polygon] = (uint32_t)corner;
+    mesh->polygon_materials[polygon] = o->material;
+    o->has_corner_uvs = o->has_corner_uvs || all_uvs != FM_NONE;
+    o->settled = vertices;
+    o->line += o->line < INT_MAX;
+    corner = c;
+    p = q;
+  }
+  mesh->polygon_count = polygon;
+  mesh->corner_count = corner;
+  return p;
+}
+
+FMI_FN void fmi_obj_plain_lines(fmi_obj *o) {
+  const char *p = o->p, *start;
+  if (o->end - p < FMI_OBJ_PLAIN_ROOM) return;
+  const char *last = o->end - FMI_OBJ_PLAIN_ROOM;
+  do {
+    start = p;
+    p = fmi_obj_plain_vertices(o, p, last);
+    p = fmi_obj_plain_uvs(o, p, last);
+    p = fmi_obj_plain_normals(o, p, last);
+    p = fmi_obj_plain_polygons(o, p, last);
+  } while (p != start);
+  o->p = p;
 }
 
 /* ---- materials ---- */
@@ -7796,6 +8032,42 @@ FMI_FN bool fmi_obj_make_parts(fmi_obj *o) {
   return true;
 }
 
+/* Room for a typical file of that size, so that its arrays need not move as they grow: a vertex with its UV, normal and quad takes some
+   140 bytes. No more than a small part of the memory that the caller allows. */
+FMI_FN bool fmi_obj_make_room(fmi_obj *o, size_t size) {
+  fmi_env *env = o->a.env;
+  fm_mesh *mesh = o->a.mesh;
+  size_t count = fmi_min_size(fmi_min_size(size / 140, env->limits.memory / 4096), o->most_vertices);
+  if (count < 16) return true;
+  mesh->positions = (float *)fmi_reserve(env, &env->keep, NULL, count, &o->position_room, 3 * sizeof(float));
+  mesh->uvs = (float *)fmi_reserve(env, &env->keep, NULL, count, &o->uv_room, 2 * sizeof(float));
+  mesh->corners = (uint32_t *)fmi_reserve(env, &env->keep, NULL, 4 * count, &o->corner_room, sizeof(uint32_t));
+  mesh->corner_uvs = (uint32_t *)fmi_reserve(env, &env->keep, NULL, 4 * count, &o->corner_uv_room, sizeof(uint32_t));
+  mesh->polygon_starts = (uint32_t *)fmi_reserve(env, &env->keep, NULL, count + 1, &o->polygon_room, sizeof(uint32_t));
+  mesh->polygon_materials = (uint32_t *)fmi_reserve(env, &env->keep, NULL, count, &o->polygon_material_room, sizeof(uint32_t));
+  return env->error->status == FM_OK;
+}
+
+/* Gives back what an array does not need. NULL: it needs nothing, or failed, which is recorded. */
+FMI_FN void *fmi_obj_fit(fmi_env *env, void *array, size_t count, size_t size) {
+  if (array && count) return fmi_resize(env, &env->keep, array, count, size);
+  fmi_release(env, array);
+  return NULL;
+}
+FMI_FN bool fmi_obj_fit_arrays(fmi_obj *o) {
+  fmi_env *env = o->a.env;
+  fm_mesh *mesh = o->a.mesh;
+  size_t corner_uvs = o->has_corner_uvs ? mesh->corner_count : 0, materials = mesh->material_count ? mesh->polygon_count : 0;
+  if (!o->has_corner_uvs) mesh->uv_count = 0;
+  mesh->positions = (float *)fmi_obj_fit(env, mesh->positions, mesh->vertex_count, 3 * sizeof(float));
+  mesh->uvs = (float *)fmi_obj_fit(env, mesh->uvs, mesh->uv_count, 2 * sizeof(float));
+  mesh->corners = (uint32_t *)fmi_obj_fit(env, mesh->corners, mesh->corner_count, sizeof(uint32_t));
+  mesh->corner_uvs = (uint32_t *)fmi_obj_fit(env, mesh->corner_uvs, corner_uvs, sizeof(uint32_t));
+  mesh->polygon_starts = (uint32_t *)fmi_obj_fit(env, mesh->polygon_starts, mesh->polygon_count + 1, sizeof(uint32_t));
+  mesh->polygon_materials = (uint32_t *)fmi_obj_fit(env, mesh->polygon_materials, materials, sizeof(uint32_t));
+  return env->error->status == FM_OK;
+}
+
 /* Indices that pointed ahead, and what the arrays look like when all is read. */
 FMI_FN bool fmi_obj_close(fmi_obj *o) {
   fmi_env *env = o->a.env;
@@ -7812,18 +8084,7 @@ FMI_FN bool fmi_obj_close(fmi_obj *o) {
         "has no vertices (lines that begin with \"v\"): it is no OBJ file, or it is damaged: export or copy it again");
   if (!fmi_obj_grow_polygons(o)) return false;
   mesh->polygon_starts[mesh->polygon_count] = (uint32_t)mesh->corner_count;
-  if (!o->has_corner_uvs) {
-    fmi_release(env, mesh->uvs);
-    fmi_release(env, mesh->corner_uvs);
-    mesh->uvs = NULL;
-    mesh->corner_uvs = NULL;
-    mesh->uv_count = 0;
-  }
-  if (!mesh->material_count) {
-    fmi_release(env, mesh->polygon_materials);
-    mesh->polygon_materials = NULL;
-  }
-  return fmi_clean_floats(env, mesh->positions, mesh->vertex_count, 3, "position") &&
+  return fmi_obj_fit_arrays(o) && fmi_clean_floats(env, mesh->positions, mesh->vertex_count, 3, "position") &&
          fmi_clean_floats(env, mesh->uvs, mesh->uv_count, 2, "UV");
 }
 
@@ -7844,8 +8105,9 @@ FMI_FN bool fmi_obj_warn(fmi_obj *o) {
               "the material file moves or scales textures (-o, -s, -t), which is not applied; bake it into the UVs or the pictures"));
 }
 
-/* Reads a head from OBJ text, which stays the caller's and is not needed afterwards. */
-FMI_FN bool fmi_read_obj(fmi_env *env, const uint8_t *data, size_t size, const fm_load_desc *desc, fm_mesh *mesh) {
+/* Reads a head from OBJ text. *own: the block that holds the text, released before the textures are read and then NULL; NULL: it is the
+   caller's. */
+FMI_FN bool fmi_read_obj(fmi_env *env, const uint8_t *data, size_t size, uint8_t **own, const fm_load_desc *desc, fm_mesh *mesh) {
   fmi_obj o;
   memset(&o, 0, sizeof o);
   fmi_begin_mesh(&o.a, env, desc, mesh);
@@ -7857,13 +8119,16 @@ FMI_FN bool fmi_read_obj(fmi_env *env, const uint8_t *data, size_t size, const f
   o.most_corners = 8 * fmi_min_size(o.most_vertices, 0x02AAAAAA);
   mesh->format = FM_FORMAT_OBJ;
   if (size >= 3 && memcmp(data, "\xEF\xBB\xBF", 3) == 0) o.p += 3;
-  o.returns = size && memchr(data, '\r', size) != NULL;
+  if (!fmi_obj_make_room(&o, size)) return false;
   while (o.p < o.end) {
-    if (!fmi_obj_statement(&o)) return false;
+    fmi_obj_plain_lines(&o);
+    if (o.p < o.end && !fmi_obj_statement(&o)) return false;
     fmi_obj_skip_line(&o);
   }
-  return fmi_obj_close(&o) && fmi_obj_make_parts(&o) && fmi_obj_open_libraries(&o) && fmi_obj_warn(&o) &&
-         fmi_finish_mesh(&o.a);
+  if (!fmi_obj_close(&o) || !fmi_obj_make_parts(&o) || !fmi_obj_open_libraries(&o) || !fmi_obj_warn(&o)) return false;
+  fmi_release(env, *own);
+  *own = NULL;
+  return fmi_finish_mesh(&o.a);
 }
 
 #endif /* FACEMORPH_NO_OBJ */
@@ -9557,10 +9822,11 @@ FMI_FN bool fmi_refuse_mesh(fmi_env *env, const uint8_t *data, size_t size, fm_f
   return fmi_fail(env, FM_ERROR_UNSUPPORTED, "is neither FBX nor OBJ, or its beginning is damaged; %s", advice);
 }
 
-/* Reads what lies in memory into env->keep. */
-FMI_FN bool fmi_parse_mesh(fmi_env *env, const uint8_t *data, size_t size, const fm_load_desc *desc, fm_mesh *mesh) {
+/* Reads what lies in memory into env->keep. *own: as in fmi_read_obj. */
+FMI_FN bool fmi_parse_mesh(fmi_env *env, const uint8_t *data, size_t size, uint8_t **own, const fm_load_desc *desc, fm_mesh *mesh) {
   fm_format format = fm_identify(data, size);
-  (void)desc; /* unused where both readers are left out */
+  (void)own; /* unused where readers are left out */
+  (void)desc;
   (void)mesh;
   if (format == FM_FORMAT_OBJ && size > 0 && data[0] == '#' && fmi_foreign_model(data, fmi_min_size(size, 5)))
     format = FM_FORMAT_UNKNOWN; /* to others, what is a comment in OBJ is a signature */
@@ -9569,7 +9835,7 @@ FMI_FN bool fmi_parse_mesh(fmi_env *env, const uint8_t *data, size_t size, const
     case FM_FORMAT_FBX: return fmi_read_fbx(env, data, size, desc, mesh);
 #endif
 #ifndef FACEMORPH_NO_OBJ
-    case FM_FORMAT_OBJ: return fmi_read_obj(env, data, size, desc, mesh);
+    case FM_FORMAT_OBJ: return fmi_read_obj(env, data, size, own, desc, mesh);
 #endif
     default: return fmi_refuse_mesh(env, data, size, format);
   }
@@ -9598,7 +9864,7 @@ FMI_FN fm_mesh *fmi_make_mesh(fmi_env *env, const fmi_source *source, const fm_l
   size_t size;
   if (!fmi_read_source(env, source, &read, &data, &size)) return NULL;
   fm_mesh *mesh = fmi_new_mesh(env, desc);
-  if (!mesh || !fmi_parse_mesh(env, data, size, desc, mesh)) return NULL;
+  if (!mesh || !fmi_parse_mesh(env, data, size, &read, desc, mesh)) return NULL;
   fmi_release(env, read);
   mesh->warnings = env->warnings;
   mesh->warning_count = env->warning_count;

@@ -68,7 +68,8 @@ static bool read_bytes(reader *r, const void *text, size_t size) {
   memcpy(copy, text, size);
   fmi_begin(&r->env, &r->common, &r->error, r->desc.name);
   r->mesh = fmi_new_mesh(&r->env, &r->desc);
-  bool ok = r->mesh && fmi_read_obj(&r->env, copy, size, &r->desc, r->mesh);
+  uint8_t *none = NULL;
+  bool ok = r->mesh && fmi_read_obj(&r->env, copy, size, &none, &r->desc, r->mesh);
   CHECK(ok == (r->error.status == FM_OK));
   free(copy);
   return ok;
