@@ -8430,8 +8430,9 @@ FMI_FN bool fmi_fbx_next_value(fmi_fbx *fbx, fmi_fbx_values *values, fmi_fbx_val
 
 FMI_FN bool fmi_fbx_is_scalar(const fmi_fbx_value *value) { return value->type < 'a' && fmi_fbx_width(value->type) > 0; }
 
-/* A number of any type, as an array's element or alone; 0 for what is no number. */
-FMI_FN double fmi_fbx_real(char type, const uint8_t *p) {
+/* A number of any type, as an array's element or alone; 0 for what is no number. Inline, so that a loop over an array of a type that is
+   known when it is compiled asks for it once: nearly all arrays are of doubles ('d') or 32-bit integers ('i'). */
+FMI_INLINE double fmi_fbx_real(char type, const uint8_t *p) {
   switch (type) {
     case 'd': case 'D': return fmi_bits_double(fmi_le64(p));
     case 'f': case 'F': return fmi_bits_float(fmi_le32(p));
@@ -8443,7 +8444,7 @@ FMI_FN double fmi_fbx_real(char type, const uint8_t *p) {
   }
 }
 /* The same for whole numbers; what has a fraction is none: *ok is false. */
-FMI_FN int64_t fmi_fbx_whole(char type, const uint8_t *p, bool *ok) {
+FMI_INLINE int64_t fmi_fbx_whole(char type, const uint8_t *p, bool *ok) {
   *ok = true;
   switch (type) {
     case 'l': case 'L': return (int64_t)fmi_le64(p);
@@ -9092,39 +9093,59 @@ FMI_FN bool fmi_fbx_read_shape(fmi_fbx *fbx, uint32_t object, fmi_fbx_shape *sha
   return true;
 }
 
-/* Corners and polygons: a corner stored as -1 - vertex ends its polygon. */
+/* Corners that are stored as the vertex, or where they end a polygon, as -1 - vertex. Returns how many are right from the first on. */
+FMI_INLINE size_t fmi_fbx_take_corners(char type, const uint8_t *bytes, size_t count, size_t vertex_count, uint32_t *corners,
+                                       size_t *polygons) {
+  size_t width = fmi_fbx_width(type), ends = 0, i = 0;
+  for (; i < count; i++) {
+    bool whole;
+    int64_t v = fmi_fbx_whole(type, bytes + i * width, &whole);
+    bool last = v < 0;
+    if (last) v = -1 - v;
+    if (!whole || (uint64_t)v >= vertex_count) break;
+    ends += last;
+    corners[i] = (uint32_t)v;
+  }
+  *polygons = ends;
+  return i;
+}
+/* Where polygons end. */
+FMI_INLINE void fmi_fbx_take_ends(char type, const uint8_t *bytes, size_t count, uint32_t *ends) {
+  size_t width = fmi_fbx_width(type);
+  bool whole;
+  for (size_t i = 0; i < count; i++)
+    if (i + 1 == count || fmi_fbx_whole(type, bytes + i * width, &whole) < 0) *ends++ = (uint32_t)(i + 1);
+}
+
+/* Corners and polygons. */
 FMI_FN bool fmi_fbx_unpack_corners(fmi_fbx *fbx, const fmi_fbx_shape *shape, fmi_fbx_body *body) {
   fmi_env *env = fbx->env;
   const fmi_fbx_value *array = &shape->corners;
   uint8_t *unpacked;
   const uint8_t *bytes = fmi_fbx_elements(fbx, array, &unpacked);
-  size_t width = fmi_fbx_width(array->type), polygons = 0;
+  size_t width = fmi_fbx_width(array->type), count = array->count, polygons = 0, right;
   bool whole = true, closed = true;
-  body->corners = (uint32_t *)fmi_alloc(env, &env->temp, array->count, sizeof *body->corners);
+  body->corners = (uint32_t *)fmi_alloc(env, &env->temp, count, sizeof *body->corners);
   if (!bytes || !body->corners) return false;
-  for (size_t i = 0; i < array->count; i++) {
-    int64_t v = fmi_fbx_whole(array->type, bytes + i * width, &whole);
-    closed = v < 0;
-    polygons += closed;
-    if (closed) v = -1 - v;
+  right = array->type == 'i' ? fmi_fbx_take_corners('i', bytes, count, body->vertex_count, body->corners, &polygons)
+                             : fmi_fbx_take_corners(array->type, bytes, count, body->vertex_count, body->corners, &polygons);
+  if (right < count) {
+    int64_t v = fmi_fbx_whole(array->type, bytes + right * width, &whole);
     if (!whole)
       return fmi_fbx_damaged(fbx, array->start, "the polygons of mesh %s are no whole numbers",
                              fmi_fbx_show(fbx, shape->name));
-    if ((uint64_t)v >= body->vertex_count)
-      return fmi_fbx_damaged(fbx, array->start, "polygon %zu of mesh %s uses vertex %llu, but there are only %zu", polygons - closed,
-                             fmi_fbx_show(fbx, shape->name), (unsigned long long)v, body->vertex_count);
-    body->corners[i] = (uint32_t)v;
+    return fmi_fbx_damaged(fbx, array->start, "polygon %zu of mesh %s uses vertex %llu, but there are only %zu", polygons,
+                           fmi_fbx_show(fbx, shape->name), (unsigned long long)(v < 0 ? -1 - v : v), body->vertex_count);
   }
+  if (count) closed = fmi_fbx_whole(array->type, bytes + (count - 1) * width, &whole) < 0;
   if (!closed) fmi_fbx_add_note(&fbx->notes[FMI_FBX_OPEN], shape->name);
-  body->corner_count = array->count;
+  body->corner_count = count;
   body->polygon_count = polygons + !closed;
   body->starts = (uint32_t *)fmi_alloc(env, &env->temp, body->polygon_count + 1, sizeof *body->starts);
   if (!body->starts) return false;
   body->starts[0] = 0;
-  polygons = 0;
-  for (size_t i = 0; i < array->count; i++)
-    if (i + 1 == array->count || fmi_fbx_whole(array->type, bytes + i * width, &whole) < 0)
-      body->starts[++polygons] = (uint32_t)(i + 1);
+  if (array->type == 'i') fmi_fbx_take_ends('i', bytes, count, body->starts + 1);
+  else fmi_fbx_take_ends(array->type, bytes, count, body->starts + 1);
   fmi_release(env, unpacked);
   return true;
 }
@@ -9142,11 +9163,35 @@ FMI_FN fmi_fbx_mapping fmi_fbx_mapping_of(fmi_fbx_text text) {
   return fmi_fbx_is(text, "AllSame") ? FMI_FBX_ALL_SAME : FMI_FBX_BY_OTHER; /* ByEdge, or unknown */
 }
 
+/* The UV of each corner of a mesh with uv_count. bytes: index_count indices of a type, or NULL: UVs lie as they are counted. Returns how
+   many corners have no valid one. */
+FMI_INLINE size_t fmi_fbx_take_uvs(fmi_fbx_mapping mapping, char type, const uint8_t *bytes, size_t index_count, size_t uv_count,
+                                   fmi_fbx_body *body) {
+  size_t width = fmi_fbx_width(type), missing = 0;
+  for (size_t polygon = 0; polygon < body->polygon_count; polygon++)
+    for (size_t i = body->starts[polygon]; i < body->starts[polygon + 1]; i++) {
+      size_t key = mapping == FMI_FBX_BY_CORNER    ? i
+                   : mapping == FMI_FBX_BY_VERTEX  ? body->corners[i]
+                   : mapping == FMI_FBX_BY_POLYGON ? polygon
+                                                   : 0;
+      int64_t uv = (int64_t)key;
+      bool valid = true;
+      if (bytes) {
+        valid = key < index_count;
+        if (valid) uv = fmi_fbx_whole(type, bytes + key * width, &valid);
+      }
+      valid = valid && uv >= 0 && (uint64_t)uv < uv_count;
+      body->uvs[i] = (uint32_t)(valid ? (size_t)uv : uv_count - 1); /* as other readers do, also where -1 was meant to be "none" */
+      missing += !valid;
+    }
+  return missing;
+}
+
 FMI_FN bool fmi_fbx_unpack_uvs(fmi_fbx *fbx, const fmi_fbx_shape *shape, fmi_fbx_body *body) {
   fmi_env *env = fbx->env;
   const fmi_fbx_layer *layer = &shape->uvs;
   fmi_fbx_mapping mapping = fmi_fbx_mapping_of(layer->mapping);
-  size_t count = layer->data.count / 2, missing = 0, width = fmi_fbx_width(layer->index.type);
+  size_t count = layer->data.count / 2, missing;
   uint8_t *unpacked = NULL;
   const uint8_t *bytes = NULL;
   if (!layer->there || count == 0) return true;
@@ -9160,22 +9205,9 @@ FMI_FN bool fmi_fbx_unpack_uvs(fmi_fbx *fbx, const fmi_fbx_shape *shape, fmi_fbx
   }
   body->uvs = (uint32_t *)fmi_alloc(env, &env->temp, body->corner_count, sizeof *body->uvs);
   if (!body->uvs) return false;
-  for (size_t polygon = 0; polygon < body->polygon_count; polygon++)
-    for (size_t i = body->starts[polygon]; i < body->starts[polygon + 1]; i++) {
-      size_t key = mapping == FMI_FBX_BY_CORNER    ? i
-                   : mapping == FMI_FBX_BY_VERTEX  ? body->corners[i]
-                   : mapping == FMI_FBX_BY_POLYGON ? polygon
-                                                   : 0;
-      int64_t uv = (int64_t)key;
-      bool valid = true;
-      if (bytes) {
-        valid = key < layer->index.count;
-        if (valid) uv = fmi_fbx_whole(layer->index.type, bytes + key * width, &valid);
-      }
-      valid = valid && uv >= 0 && (uint64_t)uv < count;
-      body->uvs[i] = (uint32_t)(valid ? (size_t)uv : count - 1); /* as other readers do, also where -1 was meant to be "none" */
-      missing += !valid;
-    }
+  if (mapping == FMI_FBX_BY_CORNER && layer->index.type == 'i' && bytes) /* nearly all meshes */
+    missing = fmi_fbx_take_uvs(FMI_FBX_BY_CORNER, 'i', bytes, layer->index.count, count, body);
+  else missing = fmi_fbx_take_uvs(mapping, layer->index.type, bytes, layer->index.count, count, body);
   if (missing) fmi_fbx_add_note(&fbx->notes[FMI_FBX_UV_NONE], shape->name);
   fmi_release(env, unpacked);
   return true;
@@ -9377,20 +9409,33 @@ FMI_FN float fmi_fbx_float(double x) {
   return x > FLT_MAX ? (float)INFINITY : x < -FLT_MAX ? -(float)INFINITY : (float)x;
 }
 
-FMI_FN void fmi_fbx_place_vertices(const fmi_fbx_shape *shape, const fmi_fbx_body *body, const fmi_fbx_matrix *to_world,
-                                   float *out) {
-  size_t width = fmi_fbx_width(shape->vertices.type);
-  const uint8_t *from = body->vertices;
-  for (size_t v = 0; v < body->vertex_count; v++, out += 3, from += 3 * width) {
+FMI_INLINE void fmi_fbx_place_vertices(char type, const uint8_t *from, size_t count, const fmi_fbx_matrix *to_world, float *out) {
+  size_t width = fmi_fbx_width(type);
+  for (size_t v = 0; v < count; v++, out += 3, from += 3 * width) {
     double p[3], q[3];
-    for (size_t k = 0; k < 3; k++) p[k] = fmi_fbx_real(shape->vertices.type, from + k * width);
+    p[0] = fmi_fbx_real(type, from);
+    p[1] = fmi_fbx_real(type, from + width);
+    p[2] = fmi_fbx_real(type, from + 2 * width);
     fmi_fbx_apply(to_world, p, q);
-    for (int k = 0; k < 3; k++) out[k] = fmi_fbx_float(q[k] + to_world->m[k][3]);
+    out[0] = fmi_fbx_float(q[0] + to_world->m[0][3]);
+    out[1] = fmi_fbx_float(q[1] + to_world->m[1][3]);
+    out[2] = fmi_fbx_float(q[2] + to_world->m[2][3]);
   }
 }
 
-/* One instance: its vertices, polygons, UVs and materials go behind what the mesh has. A mirrored one turns its polygons round, from
-   their first corners, so that their outer sides stay outside. */
+/* What the corners use: vertices, or UVs (NULL: none), counted from `first`. Mirrored polygons are turned round, from their first
+   corners, so that their outer sides stay outside. */
+FMI_FN void fmi_fbx_place_corners(uint32_t *out, const uint32_t *used, uint32_t first, const fmi_fbx_body *body, bool mirrored) {
+  for (size_t i = 0; i < body->corner_count; i++) out[i] = used ? first + used[i] : FM_NONE;
+  for (size_t polygon = 0; mirrored && polygon < body->polygon_count; polygon++)
+    for (size_t a = body->starts[polygon] + 1, b = body->starts[polygon + 1]; a + 1 < b; a++) {
+      uint32_t swap = out[a];
+      out[a] = out[--b];
+      out[b] = swap;
+    }
+}
+
+/* One instance: its vertices, polygons, UVs and materials go behind what the mesh has. */
 FMI_FN bool fmi_fbx_add_instance(fmi_fbx_head *head, const fmi_fbx_shape *shape, const fmi_fbx_body *body, uint32_t model,
                                  size_t first_uv) {
   fmi_fbx *fbx = head->fbx;
@@ -9418,20 +9463,18 @@ FMI_FN bool fmi_fbx_add_instance(fmi_fbx_head *head, const fmi_fbx_shape *shape,
   if (!materials) return false;
   mesh->polygon_materials = materials;
 
-  fmi_fbx_place_vertices(shape, body, &to_world, mesh->positions + 3 * mesh->vertex_count);
+  float *positions = mesh->positions + 3 * mesh->vertex_count;
+  if (shape->vertices.type == 'd') fmi_fbx_place_vertices('d', body->vertices, body->vertex_count, &to_world, positions);
+  else fmi_fbx_place_vertices(shape->vertices.type, body->vertices, body->vertex_count, &to_world, positions);
+  fmi_fbx_place_corners(mesh->corners + mesh->corner_count, body->corners, (uint32_t)mesh->vertex_count, body, mirrored);
+  if (mesh->corner_uvs)
+    fmi_fbx_place_corners(mesh->corner_uvs + mesh->corner_count, body->uvs, (uint32_t)first_uv, body, mirrored);
   for (size_t polygon = 0; polygon < body->polygon_count; polygon++) {
-    size_t start = body->starts[polygon], end = body->starts[polygon + 1], first = mesh->corner_count + start;
-    for (size_t i = start; i < end; i++) {
-      size_t from = mirrored && i > start ? end + start - i : i;
-      mesh->corners[mesh->corner_count + i] = (uint32_t)mesh->vertex_count + body->corners[from];
-      if (mesh->corner_uvs)
-        mesh->corner_uvs[mesh->corner_count + i] = body->uvs ? (uint32_t)first_uv + body->uvs[from] : FM_NONE;
-    }
     uint32_t slot = body->slots[polygon];
     bool known = slot < palette_count;
     lost = lost || (!known && palette_count > 0);
     materials[before + polygon] = known ? palette[slot] : FM_NONE;
-    starts[before + polygon] = (uint32_t)first;
+    starts[before + polygon] = (uint32_t)(mesh->corner_count + body->starts[polygon]);
   }
   if (lost) fmi_fbx_add_note(&fbx->notes[FMI_FBX_MATERIAL_NONE], shape->name);
   mesh->vertex_count += body->vertex_count;
@@ -9441,12 +9484,17 @@ FMI_FN bool fmi_fbx_add_instance(fmi_fbx_head *head, const fmi_fbx_shape *shape,
   return true;
 }
 
+FMI_INLINE void fmi_fbx_take_floats(char type, const uint8_t *bytes, size_t count, float *out) {
+  size_t width = fmi_fbx_width(type);
+  for (size_t i = 0; i < count; i++) out[i] = fmi_fbx_float(fmi_fbx_real(type, bytes + i * width));
+}
+
 /* The UVs of a mesh go into the head once, whatever the number of its instances. */
 FMI_FN bool fmi_fbx_add_uvs(fmi_fbx_head *head, const fmi_fbx_shape *shape) {
   fmi_env *env = head->fbx->env;
   fm_mesh *mesh = head->mesh;
   const fmi_fbx_value *array = &shape->uvs.data;
-  size_t count = array->count / 2, width = fmi_fbx_width(array->type);
+  size_t count = array->count / 2;
   uint8_t *unpacked;
   float *uvs =
       (float *)fmi_reserve(env, &env->keep, mesh->uvs, mesh->uv_count + count, &head->uv_room, 2 * sizeof(float));
@@ -9454,16 +9502,26 @@ FMI_FN bool fmi_fbx_add_uvs(fmi_fbx_head *head, const fmi_fbx_shape *shape) {
   if (!bytes) return false;
   mesh->uvs = uvs;
   uvs += 2 * mesh->uv_count;
-  for (size_t i = 0; i < 2 * count; i++) uvs[i] = fmi_fbx_float(fmi_fbx_real(array->type, bytes + i * width));
+  if (array->type == 'd') fmi_fbx_take_floats('d', bytes, 2 * count, uvs);
+  else fmi_fbx_take_floats(array->type, bytes, 2 * count, uvs);
   mesh->uv_count += count;
   fmi_release(env, unpacked);
   return true;
 }
 
+/* Sums of coordinates, without those that are not finite: they become 0 in the head, too. */
+FMI_INLINE void fmi_fbx_add_positions(char type, const uint8_t *bytes, size_t vertex_count, double sum[3]) {
+  size_t width = fmi_fbx_width(type);
+  for (size_t v = 0; v < vertex_count; v++)
+    for (size_t k = 0; k < 3; k++, bytes += width) {
+      double x = fmi_fbx_real(type, bytes);
+      if (fmi_is_finite(x)) sum[k] += x;
+    }
+}
+
 /* What the part says of its mesh as stored. */
 FMI_FN void fmi_fbx_describe(const fm_mesh *mesh, const fmi_fbx_shape *shape, const fmi_fbx_body *body, size_t first_uv,
                              fm_part *part) {
-  size_t width = fmi_fbx_width(shape->vertices.type);
   part->stored_vertices = body->vertex_count;
   part->stored_polygons = body->polygon_count;
   part->stored_corners = body->corner_count;
@@ -9471,11 +9529,8 @@ FMI_FN void fmi_fbx_describe(const fm_mesh *mesh, const fmi_fbx_shape *shape, co
     size_t n = body->starts[polygon + 1] - body->starts[polygon];
     part->stored_triangles += n > 2 ? n - 2 : 0;
   }
-  for (size_t v = 0; v < body->vertex_count; v++)
-    for (size_t k = 0; k < 3; k++) {
-      double x = fmi_fbx_real(shape->vertices.type, body->vertices + (3 * v + k) * width);
-      if (fmi_is_finite(x)) part->stored_sum[k] += x; /* the others become 0 in the head, too */
-    }
+  if (shape->vertices.type == 'd') fmi_fbx_add_positions('d', body->vertices, body->vertex_count, part->stored_sum);
+  else fmi_fbx_add_positions(shape->vertices.type, body->vertices, body->vertex_count, part->stored_sum);
   part->has_uvs = body->uvs != NULL;
   for (size_t i = 0; body->uvs && i < body->corner_count; i++)
     for (size_t k = 0; k < 2; k++) {
