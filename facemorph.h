@@ -2385,7 +2385,7 @@ FMI_INLINE const char *fmi_plain_float(const char *p, fmi_width *width, float *v
       p += 8;
       count = 8;
       x = fmi_load_digits(p);
-      if (lead > 99999999999u) return NULL; /* with 7 digits more, 64 bits are not enough */
+      if (lead > 1844674407369u) return NULL; /* with 7 digits more, 64 bits may not be enough */
     }
     if (!fmi_find_width(width, x, 0)) return NULL;
     lead = lead * power[width->digits] + fmi_join_digits(x << 8 << width->shift);

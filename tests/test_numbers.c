@@ -272,7 +272,96 @@ static void test_text_number(void) {
   CHECK(fmi_end(&env));
 }
 
+/* The short way for what exporters write against the C library, which is right for every decimal. Whoever takes it must not be wrong; whoever
+   leaves it must have a reason. */
+static void check_plain(const char *number, fmi_width *width, int *taken) {
+  char text[120];
+  float value = 7.0f, general = 7.0f, want = strtof(number, NULL);
+  size_t length = strlen(number);
+  const char *end;
+  memset(text, '7', sizeof text); /* digits far behind the end: nobody may take them */
+  snprintf(text, sizeof text, "%s ", number);
+  text[length + 1] = '7';
+  end = fmi_plain_float(text, width, &value);
+  if (end) ++*taken;
+  if (end && (end != text + length || fmi_float_bits(value) != fmi_float_bits(want))) test_fail(__FILE__, __LINE__, number);
+  end = fmi_parse_float(text, text + length, &general);
+  if (end != text + length || fmi_float_bits(general) != fmi_float_bits(want)) test_fail(__FILE__, __LINE__, number);
+}
+
+static void test_plain_floats(void) {
+  static const char *const easy[] = {"0", "1", "-1", "0.0", "-0.000000", "1.5", "0.001666", "-0.020693", "12345678.25", "0.12345678", "3.123456789012345",
+                                     "1234.00000001", "5.", "00012.5", "0.000000000000001", "18446.74407369", "9.007199254740992"};
+  static const char *const none[] = {"", "-", "+1", ".5", "-.5", "x", "123456789", "1.1234567890123456", "18446.74407370", "9.007199254740993", "--1", "inf"};
+  uint64_t state = 424242;
+  fmi_width width;
+  int taken = 0, total = 0;
+  fmi_set_width(&width, 6);
+  for (size_t i = 0; i < sizeof easy / sizeof easy[0]; i++) {
+    int before = taken;
+    check_plain(easy[i], &width, &taken);
+    CHECK_INT(taken, before + 1);
+  }
+  for (size_t i = 0; i < sizeof none / sizeof none[0]; i++) {
+    char text[64] = "";
+    float value;
+    snprintf(text, sizeof text, "%s ", none[i]);
+    CHECK(!fmi_plain_float(text, &width, &value));
+  }
+  for (taken = 0; total < 150000 && !test_failures; total++) { /* every number of digits, before and behind the point, often and seldom the same */
+    char text[64];
+    int whole = 1 + (int)(next_random(&state) % 8), behind = (int)(next_random(&state) % 16), n = 0;
+    if (total % 1000 < 700) whole = 1, behind = total / 1000 % 16;
+    if (next_random(&state) % 2) text[n++] = '-';
+    for (int i = 0; i < whole; i++) text[n++] = (char)('0' + next_random(&state) % 10);
+    if (behind) text[n++] = '.';
+    for (int i = 0; i < behind; i++) text[n++] = (char)('0' + next_random(&state) % 10);
+    text[n] = 0;
+    check_plain(text, &width, &taken);
+  }
+  CHECK(taken > total / 2);
+  for (total = taken = 0; total < 100000 && !test_failures; total++) { /* middles of two floats, cut to a length, and their neighbours in it */
+    char text[64];
+    uint32_t bits = 0x30000000u + (uint32_t)(next_random(&state) % 0x1C000000u); /* 5e-10 to 1e8 */
+    double middle = (double)fmi_bits_float(bits) + ((double)fmi_bits_float(bits + 1) - (double)fmi_bits_float(bits)) / 2;
+    int n = snprintf(text, sizeof text, "%.*f", (int)(next_random(&state) % 16), middle);
+    int change = (int)(next_random(&state) % 3) - 1;
+    if (text[n - 1] + change >= '0' && text[n - 1] + change <= '9') text[n - 1] = (char)(text[n - 1] + change);
+    check_plain(text, &width, &taken);
+  }
+  CHECK(taken > total / 2);
+  for (int i = 0; i < 200 && !test_failures; i++) { /* middles themselves are left to those who can */
+    char text[64];
+    float value;
+    snprintf(text, sizeof text, "%d.5 ", 8388608 + i);
+    CHECK(!fmi_plain_float(text, &width, &value));
+    check_plain((text[strlen(text) - 1] = 0, text), &width, &taken);
+  }
+}
+
+static void test_plain_naturals(void) {
+  uint64_t state = 99;
+  fmi_width width;
+  fmi_set_width(&width, 4);
+  for (int i = 0; i < 100000 && !test_failures; i++) {
+    char text[40];
+    uint32_t value = 0, number = (uint32_t)(next_random(&state) % 10000000u) >> next_random(&state) % 24;
+    const char *ends = "/ \n\r.-:\x80\xFF";
+    int n = snprintf(text, sizeof text, "%u%c%016llx", number, ends[next_random(&state) % 9], (unsigned long long)next_random(&state));
+    (void)n;
+    const char *end = fmi_plain_natural(text, &width, &value);
+    CHECK(end && value == number && !fmi_is_digit(*end) && (end == text + 1 || fmi_is_digit(end[-1])));
+  }
+  for (int before = 1; before < 8; before++) {
+    uint32_t value;
+    fmi_set_width(&width, (size_t)before);
+    CHECK(!fmi_plain_natural("12345678", &width, &value) && !fmi_plain_natural("/1234567", &width, &value) &&
+          !fmi_plain_natural("\xB1zzzzzzz", &width, &value));
+    CHECK(fmi_plain_natural("0000012/", &width, &value) && value == 12);
+  }
+}
+
 TEST_MAIN({"forms", test_forms}, {"where numbers end", test_where_numbers_end}, {"hard doubles", test_hard_doubles}, {"hard floats", test_hard_floats},
           {"long numbers", test_long_numbers}, {"shortest floats", test_shortest_floats}, {"shortest doubles", test_shortest_doubles},
           {"random floats", test_random_floats}, {"random doubles", test_random_doubles}, {"middles", test_middles}, {"locale", test_locale},
-          {"text_number", test_text_number})
+          {"text_number", test_text_number}, {"plain floats", test_plain_floats}, {"plain naturals", test_plain_naturals})

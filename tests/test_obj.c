@@ -452,6 +452,88 @@ static void test_locale(void) {
   if (!found) SKIP("no locale with a decimal comma is installed");
 }
 
+/* ---- plain lines: the short way reads what the long one reads ---- */
+
+static uint64_t next_random(uint64_t *state) { /* xorshift64 (Marsaglia 2003) */
+  *state ^= *state << 13;
+  *state ^= *state >> 7;
+  *state ^= *state << 17;
+  return *state;
+}
+
+/* A random line, mostly plain. `given`: vertices so far, of which there are as many UVs. */
+static size_t put_line(char *out, size_t room, uint64_t *state, int *given) {
+  static const char *const numbers[] = {"%.6f", "%.6f", "%.6f", "%.6f", "%.3f", "%.8f", "%.9f", "%.0f", "%g", "%.12f", "%.17g", "%.20f"};
+  static const char *const ends[] = {"\n", "\n", "\n", "\n", " \n", "\r\n", " \r\n", "  \n", "\r", " # \n", "\\\n\n"};
+  static const char *const odd[] = {"o part", "g group", "usemtl skin", "usemtl bone", "vn 0.1 -0.2 0.3", "vn 0 0 1 \\", "vn", "v 1 2", "f", "v 1 2 3 4",
+                                    "v 1 2 3 0.5 0.5 0.5", "vt 0.5", "vt 1 2 3", "f -1 -2 -3", "f 1/-1 2/-2 3/-1", "f +1 2 3", "fo 1 2 3", "l 1 2", "junk",
+                                    "v 16777217 1e-3 -.5", "f 1/ 2/ 3/", "f 1/1/ 2/1/ 3/1/", "f 0 1 2", "f 1 2 x", "v 1 2 nan", "f 1000000 2 3", "vnx 1 2 3",
+                                    "vt1 2", "v1 2 3", "f1 2 3", "  v 1 2 3", "f 1,2", "f 1 2 3 -"};
+  const char *number = numbers[next_random(state) % 12];
+  size_t n = 0;
+  int kind = (int)(next_random(state) % 100), corners, style = (int)(next_random(state) % 5);
+  if (kind < 40 || *given < 8) {
+    double scale = next_random(state) % 8 ? 1.0 : 1000.0;
+    n += (size_t)snprintf(out + n, room - n, kind % 8 ? "v" : "v ");
+    for (int k = 0; k < 3; k++) {
+      out[n++] = ' ';
+      n += (size_t)snprintf(out + n, room - n, number, scale * ((double)(next_random(state) % 2000001) * 1e-6 - 1.0));
+    }
+    n += (size_t)snprintf(out + n, room - n, "\nvt %.6f %.6f", (double)(next_random(state) % 1000001) * 1e-6, (double)(next_random(state) % 1001) * 1e-3);
+    ++*given;
+  } else if (kind < 55) {
+    n += (size_t)snprintf(out + n, room - n, "vn %.4f %.4f %.4f", (double)(int)(next_random(state) % 2001) * 1e-3 - 1.0, 0.5, -0.25);
+  } else if (kind < 97) {
+    corners = next_random(state) % 8 ? 4 : 1 + (int)(next_random(state) % 40);
+    out[n++] = 'f';
+    for (int k = 0; k < corners; k++) {
+      int v = 1 + (int)(next_random(state) % (unsigned)*given), t = 1 + (int)(next_random(state) % (unsigned)*given);
+      if (next_random(state) % 400 == 0) v += 3; /* perhaps ahead */
+      n += (size_t)snprintf(out + n, room - n, style < 2 ? " %d/%d/%d" : style == 2 ? " %d/%d" : style == 3 ? " %d//%d" : " %d", v, t, t + 5);
+    }
+  } else n += (size_t)snprintf(out + n, room - n, "%s", odd[next_random(state) % (sizeof odd / sizeof odd[0])]);
+  return n + (size_t)snprintf(out + n, room - n, "%s", ends[next_random(state) % (next_random(state) % 8 ? 4 : 11)]);
+}
+
+static bool same_bytes(const void *a, const void *b, size_t size) { return (!a && !b) || (a && b && memcmp(a, b, size) == 0); }
+
+/* With a tab in every blank's place no line is plain, and nothing else changes. */
+static void test_plain_lines(void) {
+  static char blanks[60000], tabs[60000];
+  uint64_t state = 20251122;
+  int good = 0, wrong = 0;
+  for (int round = 0; round < 300 && !test_failures; round++) {
+    reader a, b;
+    size_t size = 0, most = 200 + (size_t)(next_random(&state) % 50000);
+    int given = 0;
+    while (size < most) size += put_line(blanks + size, sizeof blanks - size, &state, &given);
+    if (round % 3 == 0) size -= next_random(&state) % 300 % size; /* cut off */
+    for (size_t i = 0; i < size; i++) tabs[i] = blanks[i] == ' ' ? '\t' : blanks[i];
+    setup(&a);
+    setup(&b);
+    if (round % 10 == 0) a.limits.vertices = b.limits.vertices = 1 + (size_t)(next_random(&state) % 100);
+    bool ok = read_bytes(&a, blanks, size);
+    CHECK(read_bytes(&b, tabs, size) == ok);
+    CHECK_TEXT(a.error.message, b.error.message);
+    if (ok && !test_failures) {
+      const fm_mesh *x = a.mesh, *y = b.mesh;
+      CHECK(x->vertex_count == y->vertex_count && same_bytes(x->positions, y->positions, 12 * x->vertex_count));
+      CHECK(x->uv_count == y->uv_count && same_bytes(x->uvs, y->uvs, 8 * x->uv_count));
+      CHECK(x->corner_count == y->corner_count && same_bytes(x->corners, y->corners, 4 * x->corner_count));
+      CHECK(same_bytes(x->corner_uvs, y->corner_uvs, 4 * x->corner_count));
+      CHECK(x->polygon_count == y->polygon_count && same_bytes(x->polygon_starts, y->polygon_starts, 4 * x->polygon_count + 4));
+      CHECK(same_bytes(x->polygon_materials, y->polygon_materials, 4 * x->polygon_count));
+      CHECK(x->part_count == y->part_count && x->material_count == y->material_count);
+      CHECK_INT(a.env.warning_count, b.env.warning_count);
+      for (size_t i = 0; i < a.env.warning_count && i < b.env.warning_count; i++) CHECK_TEXT(a.env.warnings[i], b.env.warnings[i]);
+    }
+    *(ok ? &good : &wrong) += 1;
+    done(&a);
+    done(&b);
+  }
+  CHECK(good > 20 && wrong > 20);
+}
+
 /* A head of 18,133 vertices: counts, bounds and sum as Blender's importer has them (its axes turned back). */
 static void test_real_head(void) {
   static const double low[] = {-0.779035985, -1.05794801, -0.662444987}, high[] = {0.73912698, 1.03436303, 0.665924013}, sum[] = {-29.842927, 2940.46181, 4920.25206};
@@ -480,7 +562,7 @@ static void test_real_head(void) {
   free(data);
 }
 
-TEST_MAIN({"ways to write", test_ways_to_write}, {"mixed UVs", test_mixed_uvs}, {"polygons of all sizes", test_polygons_of_all_sizes}, {"left out", test_left_out},
+TEST_MAIN({"ways to write", test_ways_to_write}, {"plain lines", test_plain_lines}, {"mixed UVs", test_mixed_uvs}, {"polygons of all sizes", test_polygons_of_all_sizes}, {"left out", test_left_out},
           {"not finite", test_not_finite}, {"scale", test_scale}, {"UTF-16", test_utf16}, {"damage", test_damage}, {"limits", test_limits}, {"parts", test_parts}, {"choice of parts", test_choice},
           {"materials", test_materials}, {"map options", test_map_options}, {"libraries", test_libraries}, {"truncation", test_truncation}, {"no memory", test_no_memory},
           {"locale", test_locale}, {"real head", test_real_head})
