@@ -7125,7 +7125,7 @@ FMI_FN bool fmi_triangulate(fmi_env *env, const fm_mesh *mesh, uint32_t *triangl
       }
     } else continue;
     triangles += 3 * (n - 2);
-    polygons += polygons ? n - 2 : 0;
+    if (polygons) polygons += n - 2;
   }
   fmi_release(env, ears.points);
   fmi_release(env, ears.next);
