@@ -2259,9 +2259,9 @@ FMI_FN double fmi_decimal_double(const fmi_decimal *d) {
   return d->negative ? -value : value;
 }
 
-/* A decimal of which x is the nearest double lies on the same side of every middle between two floats, unless x is such a middle: the
-   float nearest to x is the decimal's, too. False: x is a middle (of the 29 bits that float has not, the highest alone is set). For
-   |x| in float's range of normal numbers, or 0. */
+/* A decimal of which x is the nearest double lies on the same side of every middle between two floats, unless x is such a
+   middle: the float nearest to x is the decimal's, too. False: x is a middle (of the 29 bits that float has not, the highest
+   alone is set). For |x| in float's range of normal numbers, or 0. */
 FMI_INLINE bool fmi_narrow(double x, bool negative, float *value) {
   *value = fmi_bits_float(fmi_float_bits((float)x) ^ (uint32_t)negative << 31);
   return (fmi_double_bits(x) & 0x1FFFFFFF) != 0x10000000;
@@ -2329,8 +2329,8 @@ FMI_FN const char *fmi_parse_float(const char *text, const char *end, float *val
   return p;
 }
 
-/* How many digits a number had, 7 at most. As a rule the next one of its kind has as many, and where a processor foresees that, it need
-   not wait for that number's end before it begins with what is behind. */
+/* How many digits a number had, 7 at most. As a rule the next one of its kind has as many, and where a processor foresees that,
+   it need not wait for that number's end before it begins with what is behind. */
 typedef struct fmi_width {
   uint64_t mask, mark; /* of the bytes up to the first that is no digit, of that one */
   size_t digits;
@@ -2362,8 +2362,9 @@ FMI_INLINE const char *fmi_plain_natural(const char *p, fmi_width *width, uint32
   return p + width->digits;
 }
 
-/* Reads the decimal that exporters write: [-] digits [. digits], 8 and 15 of them at most; FMI_PLAIN_ROOM bytes may be looked at. width
-   is that of the digits behind the point, less eight if they are more. NULL: it is another one, or too hard; fmi_parse_float reads it. */
+/* Reads the decimal that exporters write: [-] digits [. digits], 8 and 15 of them at most; FMI_PLAIN_ROOM bytes may be looked
+   at. width is that of the digits behind the point, less eight if they are more. NULL: it is another one, or too hard;
+   fmi_parse_float reads it. */
 enum { FMI_PLAIN_ROOM = 32 };
 FMI_INLINE const char *fmi_plain_float(const char *p, fmi_width *width, float *value) {
   static const uint32_t power[8] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
@@ -7118,7 +7119,8 @@ FMI_FN bool fmi_triangulate(fmi_env *env, const fm_mesh *mesh, uint32_t *triangl
       fmi_put_fan(triangles, polygons, start, n, polygon);
       if (n > 3 && fmi_fan_overlaps(mesh->positions, mesh->corners + start, n, normal)) {
         if (!fmi_reserve_ears(env, &ears, n)) return false;
-        if (!ears.budget || !fmi_cut_ears(&ears, (uint32_t)n, normal, mesh->positions, mesh->corners + start, (uint32_t)start, triangles)) {
+        if (!ears.budget || !fmi_cut_ears(&ears, (uint32_t)n, normal, mesh->positions, mesh->corners + start,
+                                          (uint32_t)start, triangles)) {
           fmi_put_fan(triangles, polygons, start, n, polygon);
           ears.given_up++;
         }
@@ -7693,9 +7695,9 @@ FMI_FN bool fmi_obj_statement(fmi_obj *o) {
 }
 
 /* ---- plain lines ----
-   Nearly all lines of a file are "v x y z", "vt u v", "vn x y z" or "f a/b/c ..." with plain numbers. What follows reads runs of them,
-   without a call for each number; at the first line that is in any way different, or where an array is full, it stops at its beginning, and
-   fmi_obj_statement reads that line. */
+   Nearly all lines of a file are "v x y z", "vt u v", "vn x y z" or "f a/b/c ..." with plain numbers. What follows reads runs of
+   them, without a call for each number; at the first line that is in any way different, or where an array is full, it stops at
+   its beginning, and fmi_obj_statement reads that line. */
 
 /* So many bytes behind a line's beginning may be looked at without asking for the end. */
 enum { FMI_OBJ_PLAIN_ROOM = 4 + 3 * (FMI_PLAIN_ROOM + 1) };
@@ -8032,8 +8034,8 @@ FMI_FN bool fmi_obj_make_parts(fmi_obj *o) {
   return true;
 }
 
-/* Room for a typical file of that size, so that its arrays need not move as they grow: a vertex with its UV, normal and quad takes some
-   140 bytes. No more than a small part of the memory that the caller allows. */
+/* Room for a typical file of that size, so that its arrays need not move as they grow: a vertex with its UV, normal and quad
+   takes some 140 bytes. No more than a small part of the memory that the caller allows. */
 FMI_FN bool fmi_obj_make_room(fmi_obj *o, size_t size) {
   fmi_env *env = o->a.env;
   fm_mesh *mesh = o->a.mesh;
@@ -8105,8 +8107,8 @@ FMI_FN bool fmi_obj_warn(fmi_obj *o) {
               "the material file moves or scales textures (-o, -s, -t), which is not applied; bake it into the UVs or the pictures"));
 }
 
-/* Reads a head from OBJ text. *own: the block that holds the text, released before the textures are read and then NULL; NULL: it is the
-   caller's. */
+/* Reads a head from OBJ text. *own: the block that holds the text, released before the textures are read and then NULL; NULL: it
+   is the caller's. */
 FMI_FN bool fmi_read_obj(fmi_env *env, const uint8_t *data, size_t size, uint8_t **own, const fm_load_desc *desc, fm_mesh *mesh) {
   fmi_obj o;
   memset(&o, 0, sizeof o);
@@ -8430,8 +8432,8 @@ FMI_FN bool fmi_fbx_next_value(fmi_fbx *fbx, fmi_fbx_values *values, fmi_fbx_val
 
 FMI_FN bool fmi_fbx_is_scalar(const fmi_fbx_value *value) { return value->type < 'a' && fmi_fbx_width(value->type) > 0; }
 
-/* A number of any type, as an array's element or alone; 0 for what is no number. Inline, so that a loop over an array of a type that is
-   known when it is compiled asks for it once: nearly all arrays are of doubles ('d') or 32-bit integers ('i'). */
+/* A number of any type, as an array's element or alone; 0 for what is no number. Inline, so that a loop over an array of a type
+   that is known when it is compiled asks for it once: nearly all arrays are of doubles ('d') or 32-bit integers ('i'). */
 FMI_INLINE double fmi_fbx_real(char type, const uint8_t *p) {
   switch (type) {
     case 'd': case 'D': return fmi_bits_double(fmi_le64(p));
@@ -9093,7 +9095,8 @@ FMI_FN bool fmi_fbx_read_shape(fmi_fbx *fbx, uint32_t object, fmi_fbx_shape *sha
   return true;
 }
 
-/* Corners that are stored as the vertex, or where they end a polygon, as -1 - vertex. Returns how many are right from the first on. */
+/* Corners that are stored as the vertex, or where they end a polygon, as -1 - vertex. Returns how many are right from the first
+   on. */
 FMI_INLINE size_t fmi_fbx_take_corners(char type, const uint8_t *bytes, size_t count, size_t vertex_count, uint32_t *corners,
                                        size_t *polygons) {
   size_t width = fmi_fbx_width(type), ends = 0, i = 0;
@@ -9163,8 +9166,8 @@ FMI_FN fmi_fbx_mapping fmi_fbx_mapping_of(fmi_fbx_text text) {
   return fmi_fbx_is(text, "AllSame") ? FMI_FBX_ALL_SAME : FMI_FBX_BY_OTHER; /* ByEdge, or unknown */
 }
 
-/* The UV of each corner of a mesh with uv_count. bytes: index_count indices of a type, or NULL: UVs lie as they are counted. Returns how
-   many corners have no valid one. */
+/* The UV of each corner of a mesh with uv_count. bytes: index_count indices of a type, or NULL: UVs lie as they are counted.
+   Returns how many corners have no valid one. */
 FMI_INLINE size_t fmi_fbx_take_uvs(fmi_fbx_mapping mapping, char type, const uint8_t *bytes, size_t index_count, size_t uv_count,
                                    fmi_fbx_body *body) {
   size_t width = fmi_fbx_width(type), missing = 0;
