@@ -357,15 +357,6 @@ typedef struct fm_camera_desc {
   size_t shape_count;
 } fm_camera_desc;
 
-/* What a renderer gets once: heads of one topology with their textures. The pointers stay valid until end. */
-typedef struct fm_scene {
-  const fm_common *common;
-  const fm_mesh *const *heads;  /* head_count >= 1 */
-  size_t head_count;
-  int lanes;                    /* frames wanted in flight at one time; 0: one for each worker */
-  bool ignore_alpha;            /* no alpha test: every covered sample is opaque */
-} fm_scene;
-
 typedef enum fm_cull { FM_CULL_NONE, FM_CULL_BACK } fm_cull;
 
 /* One picture. Shape and texture weights may leave [0, 1] and are used as they are. What it points to must live until it is
@@ -386,6 +377,19 @@ typedef struct fm_frame {
   bool background_set;                 /* false: white */
   uint8_t background[3];
 } fm_frame;
+
+/* What a renderer gets once: heads of one topology with their textures. The heads, all they point to (the textures' pixels too: they
+   are read while frames are drawn) and common stay valid and unchanged until end. */
+typedef struct fm_scene {
+  const fm_common *common;
+  const fm_mesh *const *heads;  /* head_count >= 1 */
+  size_t head_count;
+  int lanes;                    /* frames wanted in flight at one time; 0: one for each worker */
+  bool ignore_alpha;            /* no alpha test: every covered sample is opaque */
+  const fm_frame *frames;       /* what will be drawn, if that is known at begin (fm_render sets it), else NULL. It changes time and
+                                   memory, never a pixel: textures that no frame magnifies are not copied in full size */
+  size_t frame_count;
+} fm_scene;
 
 /* The headlight's ambient share: s = k + (1 - k) max(0, n.z), colour x s^(1/2.2). */
 #define FM_AMBIENT 0.5f
@@ -583,9 +587,9 @@ FM_API bool fm_normals(float *normals, const fm_mesh *mesh, const float *positio
    half-height, or half-width if larger, is 1; distance max(2.8, half-depth + 1.8). desc may be NULL. */
 FM_API fm_camera fm_fit_camera(const fm_mesh *const *heads, size_t head_count, const fm_camera_desc *desc);
 
-/* The built-in rasterizer. Lanes are thread-safe. begin builds the texture pyramids (1.8 times the textures' RGB pixels) and the
-   normal terms (36 bytes a vertex for a pair), and for each lane 1 MB, 52 bytes a vertex and 12 a triangle; after it, drawing
-   allocates nothing. What common points to must live as long as the renderer. Free it with fm_destroy_renderer. */
+/* The built-in rasterizer. Lanes are thread-safe. begin builds the texture pyramids (0.44 times the bytes of RGB textures; 1.8
+   times where frames magnify them, or scene.frames does not say) and the normal terms (36 bytes a vertex for a pair), and for
+   each lane 1 MB, 52 bytes a vertex and 12 a triangle; after it, drawing allocates nothing. What common points to must live as long as the renderer. Free it with fm_destroy_renderer. */
 FM_API bool fm_software_renderer(fm_renderer *out, const fm_common *common, fm_error *error);
 FM_API void fm_destroy_renderer(fm_renderer *renderer);
 
@@ -10271,6 +10275,16 @@ FMI_FN fmi_view fmi_make_view(const fm_camera *camera, int width, int height) {
   return view;
 }
 
+/* The picture that a frame asks for, without its pixels. */
+FMI_FN fm_image fmi_frame_image(const fm_frame *frame) {
+  fm_image image;
+  memset(&image, 0, sizeof image);
+  image.width = frame->width ? frame->width : 512;
+  image.height = frame->height ? frame->height : 512;
+  image.channels = frame->transparent ? 4 : 3;
+  return image;
+}
+
 /* ---- texture pyramids ---- */
 
 enum { FMI_MAX_LEVELS = 31 }; /* as many as an int has sizes */
@@ -10298,6 +10312,7 @@ typedef struct fmi_pyramid {
   int32_t table[FMI_MAX_LEVELS][4]; /* of each level: its first texel, counted in 4 bytes; width; height; 0 */
   bool cutout;              /* some alpha is below 128 */
   bool opaque;              /* every alpha is 255 */
+  double magnified;         /* pixels estimated to read level 0 in the frame that shows the heads largest */
   double marked;            /* texels visited while marking its coverage */
 } fmi_pyramid;
 
@@ -10613,6 +10628,7 @@ FMI_FN uint64_t fmi_halve_span(const fmi_pyramid *pyramid, int l, int x, int y, 
     }
     if (step == 3) fmi_halve_kernel(out, stride, p, q, 3, count);
     else if (step == 4) fmi_halve_kernel(out, stride, p, q, 4, count);
+    else if (step == 8) fmi_halve_kernel(out, 8, p, q, 8, count);
     else fmi_halve_kernel(out, stride, p, q, step, count);
     if (!pyramid->opaque && step > 3) unlike |= fmi_unlike_alphas(p, q, step, count);
   }
@@ -10665,16 +10681,22 @@ FMI_FN size_t fmi_place_below(int i, int m, int n) {
   return m == 2 * n ? (size_t)i / 2 : (size_t)i * (size_t)n / (size_t)m;
 }
 
-/* A texel outside the UV layout with none of it beside: the coarser level's, already filled. */
-FMI_FN void fmi_far_texels(uint8_t *out, const fmi_pyramid *pyramid, int l, int x, int y) {
+/* Texels outside the UV layout with none of it beside, x + b of row y for each bit b of far: the coarser level's, already filled. */
+FMI_FN void fmi_far_texels(uint8_t *out, const fmi_pyramid *pyramid, int l, int x, int y, uint64_t far) {
   const fmi_level *level = &pyramid->level[l], *coarser = level + 1;
-  if (l + 1 < pyramid->level_count)
-    memcpy(out, fmi_stored_texels(pyramid, l + 1, (int)fmi_place_below(x, level->width, coarser->width),
-                                  (int)fmi_place_below(y, level->height, coarser->height)), pyramid->heads * 4);
-  else
-    for (size_t h = 0; h < pyramid->heads; h++, out += 4) /* nothing is covered at all */
-      if (l == 0) fmi_paint_texel(out, &pyramid->paints[h], x, y);
-      else memcpy(out, "\0\0\0\377", 4);
+  size_t stride = pyramid->heads * 4;
+  bool top = l + 1 == pyramid->level_count; /* with nothing covered at all */
+  const uint8_t *row = top ? NULL : fmi_stored_texels(pyramid, l + 1, 0, (int)fmi_place_below(y, level->height, coarser->height));
+  for (; far; far >>= 1, x++, out += stride) {
+    if (!(far & 1)) continue;
+    const uint8_t *in = top ? NULL : row + fmi_place_below(x, level->width, coarser->width) * stride;
+    if (in && stride == 8) memcpy(out, in, 8); /* a pair: one move */
+    else
+      for (size_t h = 0; h < pyramid->heads; h++)
+        if (in) memcpy(out + 4 * h, in + 4 * h, 4);
+        else if (l == 0) fmi_paint_texel(out + 4 * h, &pyramid->paints[h], x, y);
+        else memcpy(out + 4 * h, "\0\0\0\377", 4);
+  }
 }
 
 /* Texels outside the UV layout: beside it the mean of their covered neighbours, which is all that a filter inside it can reach;
@@ -10682,12 +10704,14 @@ FMI_FN void fmi_far_texels(uint8_t *out, const fmi_pyramid *pyramid, int l, int 
 FMI_FN void fmi_fill_texels(uint8_t *out, const fmi_pyramid *pyramid, int l, int x, int y) {
   const fmi_level *level = &pyramid->level[l];
   int at_x[8], at_y[8], n = 0;
+  int column[3] = {x > 0 ? x - 1 : level->width - 1, x, x + 1 < level->width ? x + 1 : 0};
+  int row[3] = {y > 0 ? y - 1 : level->height - 1, y, y + 1 < level->height ? y + 1 : 0};
   for (int d = 0; d < 9; d++) {
-    at_x[n] = fmi_wrap(x + d % 3 - 1, level->width);
-    at_y[n] = fmi_wrap(y + d / 3 - 1, level->height);
-    n += d != 4 && fmi_cover_at(level, at_x[n], at_y[n]) > 0;
+    if (d == 4 || fmi_cover_at(level, column[d % 3], row[d / 3]) == 0) continue;
+    at_x[n] = column[d % 3];
+    at_y[n++] = row[d / 3];
   }
-  if (n == 0) fmi_far_texels(out, pyramid, l, x, y);
+  if (n == 0) fmi_far_texels(out, pyramid, l, x, y, 1);
   else
     for (size_t h = 0; h < pyramid->heads; h++, out += 4) {
       int sum[4] = {0, 0, 0, 0};
@@ -10706,6 +10730,13 @@ FMI_FN void fmi_read_texel0(const fmi_pyramid *pyramid, int x, int y, uint8_t *o
   if (fmi_cover_at(level, x, y) == 0) fmi_fill_texels(out, pyramid, 0, x, y);
   else
     for (size_t h = 0; h < pyramid->heads; h++) fmi_paint_texel(out + 4 * h, &pyramid->paints[h], x, y);
+}
+
+/* Texel (x, y) of every head on a level. spare has room for it, 4 bytes a head. */
+FMI_FN const uint8_t *fmi_read_texels(const fmi_pyramid *pyramid, int l, int x, int y, uint8_t *spare) {
+  if (pyramid->level[l].texels) return fmi_stored_texels(pyramid, l, x, y);
+  fmi_read_texel0(pyramid, x, y, spare);
+  return spare;
 }
 
 /* ---- building ---- */
@@ -10764,15 +10795,13 @@ FMI_FN void fmi_fill_rows(const fmi_pyramid *pyramid, int l, int row0, int row1)
       uint64_t left = (above[before] | row[before] | below[before]) >> (i > 0 ? 63 : top) & 1;
       uint64_t right = (above[after] | row[after] | below[after]) & 1;
       uint64_t beside = empty & (here | here << 1 | here >> 1 | left | right << (i < last ? 63 : top));
-      uint64_t far = empty & ~beside;
       int x = (int)(64 * i);
       uint8_t *out = fmi_stored_texels(pyramid, l, x, y);
+      fmi_far_texels(out, pyramid, l, x, y, empty & ~beside);
       for (; beside; beside &= beside - 1) {
         int b = fmi_lowest_bit(beside);
         fmi_fill_texels(out + (size_t)b * stride, pyramid, l, x + b, y);
       }
-      for (; far; far >>= 1, x++, out += stride)
-        if (far & 1) fmi_far_texels(out, pyramid, l, x, y);
     }
   }
 }
@@ -10940,6 +10969,7 @@ typedef struct fmi_lane {
   uint16_t *band_of_row;                    /* FMI_MAX_PICTURE */
   uint64_t *words;                          /* visibility of a band: FMI_BAND_WORDS */
   fmi_batch *batch;
+  int32_t *absent;                          /* 4 texels x head_count x FMI_MOST_LANES: of level 0 where it is not stored */
   bool busy;
 } fmi_lane;
 
@@ -11137,7 +11167,80 @@ FMI_FN bool fmi_make_texcoords(fmi_env *env, fmi_software *s, size_t head) {
   memset(to, 0, over_read * sizeof *to);
   return true;
 }
-FMI_FN bool fmi_build_pyramids(fmi_env *env, fmi_software *s) {
+
+/* The frame that shows the heads largest, or NULL. */
+FMI_FN const fm_frame *fmi_largest_frame(const fmi_software *s, const fm_scene *scene) {
+  const fm_frame *largest = NULL;
+  double most = 0.0;
+  for (size_t f = 0; scene->frames && f < scene->frame_count; f++) {
+    const fm_camera *camera = scene->frames[f].camera ? scene->frames[f].camera : &s->fitted;
+    double size = fmi_frame_image(&scene->frames[f]).height * camera->scale / camera->half_extent;
+    if (size > most) {
+      most = size;
+      largest = &scene->frames[f];
+    }
+  }
+  return largest;
+}
+
+/* Estimates how many pixels of a frame read level 0 of each pyramid: those of less than 2 texels. From some 4096 triangles of the
+   first head, as if none of those that face the camera hid another. */
+FMI_FN void fmi_estimate_magnified(fmi_software *s, const fm_frame *frame) {
+  const fm_mesh *mesh = s->heads[0];
+  fm_image picture = fmi_frame_image(frame);
+  fmi_view view = fmi_make_view(frame->camera ? frame->camera : &s->fitted, picture.width, picture.height);
+  size_t step = s->triangle_count / 4096 + 1;
+  for (size_t t = 0; t < s->triangle_count; t += step) {
+    const fmi_surface *surface = &s->surfaces[fmi_triangle_surface(s, (uint32_t)t) & ~fmi_cutout_bit];
+    double at[3][2];
+    bool before = true; /* the eye */
+    for (size_t k = 0; k < 3; k++) {
+      const float *p = mesh->positions + 3 * (size_t)s->triangles[t * FMI_TRIANGLE_WORDS + k];
+      double q[3];
+      for (int i = 0; i < 3; i++) {
+        q[i] = 0.0;
+        for (int j = 0; j < 3; j++) q[i] += (double)view.rotation[i][j] * (((double)p[j] - view.center[j]) * view.scale);
+      }
+      double inverse = view.orthographic ? 1.0 : 1.0 / (view.distance - q[2]);
+      for (int i = 0; i < 2; i++) at[k][i] = view.zoom * q[i] * inverse;
+      before = before && inverse > 0.0;
+    }
+    double ax = at[1][0] - at[0][0], ay = at[1][1] - at[0][1], bx = at[2][0] - at[0][0], by = at[2][1] - at[0][1];
+    double area = ax * by - ay * bx, pixels = area / 2 * (double)step;
+    if (!before || !(area > 0.0)) continue;
+    for (int i = 0; i < 2; i++) { /* the share of its box that is in the picture */
+      double low = at[0][i], high = at[0][i], edge = view.middle[i];
+      for (int k = 1; k < 3; k++) {
+        low = at[k][i] < low ? at[k][i] : low;
+        high = at[k][i] > high ? at[k][i] : high;
+      }
+      double inside = (high < edge ? high : edge) - (low > -edge ? low : -edge);
+      pixels *= inside > 0.0 ? inside / (high - low) : 0.0;
+    }
+    for (size_t i = 0; i < surface->sampler_count; i++) {
+      fmi_pyramid *pyramid = &s->pyramids[surface->samplers[i].pyramid];
+      double size[2] = {(double)pyramid->level[0].width, (double)pyramid->level[0].height}, dx = 0.0, dy = 0.0;
+      const int32_t *texcoord = s->texcoords[surface->samplers[i].uv_head] + t * FMI_TEXCOORD_WORDS;
+      for (int c = 0; c < 2; c++) {
+        double uv0 = fmi_word_float(texcoord[c]), d1 = (fmi_word_float(texcoord[2 + c]) - uv0) * size[c] / area,
+               d2 = (fmi_word_float(texcoord[4 + c]) - uv0) * size[c] / area;
+        dx += (d1 * by - d2 * ay) * (d1 * by - d2 * ay);
+        dy += (d2 * ax - d1 * bx) * (d2 * ax - d1 * bx);
+      }
+      if (dx < 4.0 && dy < 4.0) pyramid->magnified += pixels;
+    }
+  }
+}
+
+/* Is level 0 stored? A pixel that reads the paints instead takes some 30 ns longer; storing takes 7 ns a texel, and 4 bytes a head. It
+   must pay within 40 frames, so that few large pictures and any number of small ones do without; what is unknown is stored. This
+   decides on time and memory, never on a pixel. */
+FMI_FN bool fmi_wants_level0(const fmi_pyramid *pyramid, const fm_scene *scene) {
+  double texels = (double)pyramid->level[0].width * pyramid->level[0].height;
+  return !scene->frames || 4.0 * pyramid->magnified * (double)fmi_min_size(scene->frame_count, 40) > texels;
+}
+
+FMI_FN bool fmi_build_pyramids(fmi_env *env, fmi_software *s, const fm_scene *scene) {
   for (size_t t = 0; t < s->triangle_count; t++) {
     const fmi_surface *surface = &s->surfaces[fmi_triangle_surface(s, (uint32_t)t) & ~fmi_cutout_bit];
     for (size_t i = 0; i < surface->sampler_count; i++) {
@@ -11152,8 +11255,10 @@ FMI_FN bool fmi_build_pyramids(fmi_env *env, fmi_software *s) {
       fmi_cover_triangle(pyramid, x, y);
     }
   }
+  const fm_frame *largest = fmi_largest_frame(s, scene);
+  if (largest) fmi_estimate_magnified(s, largest);
   for (size_t i = 0; i < s->pyramid_count; i++)
-    if (!fmi_build_levels(env, &env->keep, &s->pyramids[i], true)) return false;
+    if (!fmi_build_levels(env, &env->keep, &s->pyramids[i], fmi_wants_level0(&s->pyramids[i], scene))) return false;
   return true;
 }
 
@@ -11242,8 +11347,8 @@ FMI_FN bool fmi_prepare_scene(fmi_env *env, fmi_software *s, const fm_scene *sce
       size_t head = s->surfaces[i].samplers[k].uv_head;
       if (!s->texcoords[head] && !fmi_make_texcoords(env, s, head)) return false;
     }
-  if (!fmi_build_pyramids(env, s) || !fmi_prepare_shapes(env, s)) return false;
   s->fitted = fm_fit_camera(s->heads, n, NULL);
+  if (!fmi_build_pyramids(env, s, scene) || !fmi_prepare_shapes(env, s)) return false;
   return true;
 }
 
@@ -11252,6 +11357,7 @@ FMI_FN bool fmi_prepare_lane(fmi_env *env, fmi_lane *lane, const fmi_software *s
   size_t terms = fmi_max_size(heads, s->normal_terms ? fmi_normal_term_count(heads) : 0);
   lane->shape_weights = (float *)fmi_alloc(env, &env->keep, heads, sizeof(float));
   lane->texture_weights = (float *)fmi_alloc(env, &env->keep, heads, sizeof(float));
+  lane->absent = (int32_t *)fmi_alloc(env, &env->keep, heads, 4 * FMI_MOST_LANES * sizeof(int32_t));
   lane->terms = (const float **)fmi_alloc(env, &env->keep, terms, sizeof *lane->terms);
   lane->term_weights = (float *)fmi_alloc(env, &env->keep, terms, sizeof(float));
   lane->positions = (float *)fmi_alloc(env, &env->keep, s->plane, 3 * sizeof(float));
@@ -12669,15 +12775,6 @@ FM_API void fm_destroy_renderer(fm_renderer *renderer) {
   memset(renderer, 0, sizeof *renderer);
 }
 
-/* The picture that a frame asks for, without its pixels. */
-FMI_FN fm_image fmi_frame_image(const fm_frame *frame) {
-  fm_image image;
-  memset(&image, 0, sizeof image);
-  image.width = frame->width ? frame->width : 512;
-  image.height = frame->height ? frame->height : 512;
-  image.channels = frame->transparent ? 4 : 3;
-  return image;
-}
 FMI_FN size_t fmi_image_bytes(const fm_image *image) {
   return fmi_mul_size(fmi_mul_size((size_t)image->width, (size_t)image->height), (size_t)image->channels);
 }
@@ -12824,6 +12921,8 @@ FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_fra
   else if (fmi_tell_progress(&env, "render", 0, frame_count)) {
     fm_scene wanted = *scene;
     if (!wanted.lanes) wanted.lanes = fmi_workers_of(&env, frame_count);
+    wanted.frames = frames;
+    wanted.frame_count = frame_count;
     int lanes = renderer->begin(renderer->user, &wanted, env.error);
     if (lanes > 0) {
       fmi_render_frames(&env, renderer, frames, frame_count, sink, lanes);
@@ -13592,6 +13691,8 @@ FMI_FN bool fmi_render_with(fmi_session *s, fm_renderer *renderer) {
   scene.head_count = s->head_count;
   scene.lanes = fmi_workers_of(env, s->frame_count);
   scene.ignore_alpha = s->desc->ignore_alpha;
+  scene.frames = s->frames;
+  scene.frame_count = s->frame_count;
   memset(&error, 0, sizeof error);
   if (!fmi_tell_progress(env, "prepare", 0, 1)) return false;
   int lanes = renderer->begin(renderer->user, &scene, &error);

@@ -493,6 +493,56 @@ static void test_separate_samplers(void) {
   for (int i = 0; i < SCENE_SIDE * SCENE_SIDE * 3; i++) CHECK_NEAR(apart->pixels[i], shared->pixels[i], 1);
 }
 
+/* Level 0 is stored where begin does not know the frames, or where they magnify it often enough. The pictures are the same, also of
+   frames that begin was not told of. An island ends inside the texture: filters reach texels that are filled on the spot. */
+static void test_unstored_level0(void) {
+  static scene_mesh s;
+  static uint8_t texels[64 * 64 * 4], pixels[3][40 * 40 * 3];
+  static const double half_extents[3] = {200, 16, 4}; /* 12, 1 and 0.3 texels a pixel */
+  double p[3][3] = {{2, 2, 0}, {2, 30, 0}, {30, 28, 0}}, uv[3][2] = {{0.11, 0.9}, {0.13, 0.2}, {0.62, 0.24}};
+  const float one = 1.0f;
+  const fm_mesh *head = &s.mesh;
+  for (size_t i = 0; i < sizeof texels; i++) texels[i] = (uint8_t)(i % 4 == 3 && i % 5 ? 255 : i * i * 89 >> 3);
+  scene_clear(&s);
+  scene_texture(&s, texels, 64, 64, 4);
+  scene_triangle(&s, p, uv, 0);
+  for (int zoom = 0; zoom < 3; zoom++) {
+    fm_camera far_away = scene_camera(), camera = scene_camera();
+    fm_frame frames[4];
+    far_away.half_extent = half_extents[0];
+    camera.half_extent = half_extents[zoom];
+    memset(frames, 0, sizeof frames);
+    for (int f = 0; f < 4; f++) {
+      frames[f].shape_weights = &one;
+      frames[f].camera = f ? &far_away : &camera;
+      frames[f].width = frames[f].height = 40;
+    }
+    for (int hint = 0; hint < 3; hint++) { /* none; frames that are small; all frames */
+      fm_renderer renderer;
+      fm_scene scene;
+      fm_image image;
+      fm_error error;
+      memset(&scene, 0, sizeof scene);
+      memset(&image, 0, sizeof image);
+      scene.heads = &head;
+      scene.head_count = 1;
+      scene.lanes = 1;
+      scene.frames = hint == 0 ? NULL : hint == 1 ? frames + 1 : frames;
+      scene.frame_count = hint == 0 ? 0 : hint == 1 ? 3 : 4;
+      image.width = image.height = 40;
+      image.channels = 3;
+      image.pixels = pixels[hint];
+      CHECK(fm_software_renderer(&renderer, NULL, &error));
+      CHECK_INT(renderer.begin(renderer.user, &scene, &error), 1);
+      const fmi_software *software = (const fmi_software *)renderer.user;
+      CHECK_INT(software->pyramids[0].level[0].texels != NULL, hint == 0 || (hint == 2 && zoom > 0));
+      CHECK(renderer.submit(renderer.user, 0, &frames[0], &error) && renderer.collect(renderer.user, 0, &image, &error));
+      fm_destroy_renderer(&renderer);
+      CHECK(memcmp(pixels[hint], pixels[0], sizeof pixels[0]) == 0);
+    }
+  }
+}
+
 /* The fit: half the height becomes 1, the camera stands at max(2.8, half-depth + 1.8). */
 static void test_fit(void) {
   float low[6] = {-1, 10, 2, 3, 30, 4}, high[6] = {-1, 10, 2, 3, 30, 54};
@@ -634,5 +684,5 @@ TEST_MAIN({"coverage of a triangle", test_triangle_coverage}, {"sample positions
           {"depth order", test_depth_order}, {"perspective", test_perspective}, {"light", test_light},
           {"no bleeding at seams", test_no_bleeding}, {"near plane", test_near_plane}, {"inside a box", test_inside_a_box},
           {"clipped neighbours", test_clipped_neighbours}, {"vast numbers", test_vast_numbers}, {"cut-outs", test_cutout}, {"opacity maps", test_opacity_map}, {"culling", test_culling}, {"blending and masks", test_blending},
-          {"separate samplers agree", test_separate_samplers}, {"fit", test_fit}, {"yaw and pitch", test_turning},
+          {"separate samplers agree", test_separate_samplers}, {"level 0 not stored", test_unstored_level0}, {"fit", test_fit}, {"yaw and pitch", test_turning},
           {"same bytes for any thread count", test_same_bytes}, {"bands", test_bands})
