@@ -378,8 +378,8 @@ typedef struct fm_frame {
   uint8_t background[3];
 } fm_frame;
 
-/* What a renderer gets once: heads of one topology with their textures. The heads, all they point to (the textures' pixels too: they
-   are read while frames are drawn) and common stay valid and unchanged until end. */
+/* What a renderer gets once: heads of one topology with their textures. The heads, all they point to (also the textures' pixels,
+   which are read while frames are drawn) and common stay valid and unchanged until end. */
 typedef struct fm_scene {
   const fm_common *common;
   const fm_mesh *const *heads;  /* head_count >= 1 */
@@ -589,7 +589,8 @@ FM_API fm_camera fm_fit_camera(const fm_mesh *const *heads, size_t head_count, c
 
 /* The built-in rasterizer. Lanes are thread-safe. begin builds the texture pyramids (0.44 times the bytes of RGB textures; 1.8
    times where frames magnify them, or scene.frames does not say) and the normal terms (36 bytes a vertex for a pair), and for
-   each lane 1 MB, 52 bytes a vertex and 12 a triangle; after it, drawing allocates nothing. What common points to must live as long as the renderer. Free it with fm_destroy_renderer. */
+   each lane 1 MB, 52 bytes a vertex and 12 a triangle; after it, drawing allocates nothing. What common points to must live
+   as long as the renderer. Free it with fm_destroy_renderer. */
 FM_API bool fm_software_renderer(fm_renderer *out, const fm_common *common, fm_error *error);
 FM_API void fm_destroy_renderer(fm_renderer *renderer);
 
@@ -10287,8 +10288,6 @@ FMI_FN fm_image fmi_frame_image(const fm_frame *frame) {
 
 /* ---- texture pyramids ---- */
 
-enum { FMI_MAX_LEVELS = 31 }; /* as many as an int has sizes */
-
 /* Level l of the textures of one or more heads, interleaved: texel (x, y) of head h is the 4 bytes RGBA at
    texels[((y * width + x) * heads + h) * 4]. Bit x % 64 of word x / 64 of a row says of a texel: */
 typedef struct fmi_level {
@@ -10307,9 +10306,9 @@ typedef struct fmi_pyramid {
   size_t heads;
   fmi_paint *paints;        /* heads of them */
   int level_count;
-  fmi_level level[FMI_MAX_LEVELS];
-  uint8_t *texels;          /* all levels, one after the other */
-  int32_t table[FMI_MAX_LEVELS][4]; /* of each level: its first texel, counted in 4 bytes; width; height; 0 */
+  fmi_level *level;
+  uint8_t *texels;          /* all levels that are stored, one after the other */
+  int32_t (*table)[4];      /* of each level, for kernels: its first texel, counted in 4 bytes; width; height; 0 */
   bool cutout;              /* some alpha is below 128 */
   bool opaque;              /* every alpha is 255 */
   double magnified;         /* pixels estimated to read level 0 in the frame that shows the heads largest */
@@ -10681,7 +10680,7 @@ FMI_FN size_t fmi_place_below(int i, int m, int n) {
   return m == 2 * n ? (size_t)i / 2 : (size_t)i * (size_t)n / (size_t)m;
 }
 
-/* Texels outside the UV layout with none of it beside, x + b of row y for each bit b of far: the coarser level's, already filled. */
+/* Texels outside the UV layout with none of it beside, x + b of row y for each bit b of far: the coarser level's, filled before. */
 FMI_FN void fmi_far_texels(uint8_t *out, const fmi_pyramid *pyramid, int l, int x, int y, uint64_t far) {
   const fmi_level *level = &pyramid->level[l], *coarser = level + 1;
   size_t stride = pyramid->heads * 4;
@@ -10880,15 +10879,15 @@ FMI_FN bool fmi_build_levels(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid,
 /* Sizes of all levels, what alpha there is, and level 0's coverage, still empty. */
 FMI_FN bool fmi_begin_pyramid(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid) {
   int width = fmi_paint_size(&pyramid->paints[0])->width, height = fmi_paint_size(&pyramid->paints[0])->height;
-  pyramid->level_count = 0;
-  for (;;) {
-    fmi_level *level = &pyramid->level[pyramid->level_count++];
-    level->width = width;
-    level->height = height;
-    level->words = ((size_t)width + 63) / 64;
-    if (width == 1 && height == 1) break;
-    width = fmi_max_int(1, width / 2);
-    height = fmi_max_int(1, height / 2);
+  pyramid->level_count = 1;
+  while ((width | height) >> pyramid->level_count) pyramid->level_count++;
+  pyramid->level = (fmi_level *)fmi_alloc_zero(env, pool, (size_t)pyramid->level_count, sizeof *pyramid->level);
+  if (!pyramid->level) return false;
+  for (int l = 0; l < pyramid->level_count; l++) {
+    fmi_level *level = &pyramid->level[l];
+    level->width = fmi_max_int(1, width >> l);
+    level->height = fmi_max_int(1, height >> l);
+    level->words = ((size_t)level->width + 63) / 64;
   }
   fmi_level *level = &pyramid->level[0];
   size_t words = fmi_mul_size(level->words, (size_t)level->height);
@@ -10921,7 +10920,6 @@ typedef struct fmi_sampler {
 
 /* What a polygon is drawn with: the materials of all heads on it. */
 typedef struct fmi_surface {
-  size_t polygon;           /* one that is drawn with it */
   uint32_t *materials;      /* a material of each head, or FM_NONE */
   size_t sampler_count;
   fmi_sampler *samplers;
@@ -11040,14 +11038,67 @@ FMI_FN fmi_paint fmi_head_paint(const fmi_software *s, size_t h, uint32_t materi
   return paint;
 }
 
+/* Finds items by a hash: open addressing, at most half full. */
+typedef struct fmi_slot { uint32_t hash, item; } fmi_slot; /* item: its number + 1; 0: free */
+typedef struct fmi_table { fmi_slot *slots; size_t size, count; } fmi_table;
+
+FMI_FN uint32_t fmi_hash_word(uint32_t hash, uint32_t word) { return (hash ^ word) * 16777619u; } /* FNV-1a over 32-bit words */
+
+FMI_FN void fmi_put_slot(fmi_table *table, fmi_slot slot) {
+  size_t i = (slot.hash ^ slot.hash >> 15) & (table->size - 1);
+  while (table->slots[i].item) i = (i + 1) & (table->size - 1);
+  table->slots[i] = slot;
+}
+FMI_FN bool fmi_add_to_table(fmi_env *env, fmi_table *table, uint32_t hash, size_t item) {
+  if (2 * table->count >= table->size) {
+    fmi_table grown;
+    grown.size = table->size ? 2 * table->size : 64;
+    grown.count = table->count;
+    grown.slots = (fmi_slot *)fmi_alloc_zero(env, &env->temp, grown.size, sizeof *grown.slots);
+    if (!grown.slots) return false;
+    for (size_t i = 0; i < table->size; i++)
+      if (table->slots[i].item) fmi_put_slot(&grown, table->slots[i]);
+    fmi_release(env, table->slots);
+    *table = grown;
+  }
+  fmi_slot slot;
+  slot.hash = hash;
+  slot.item = (uint32_t)item + 1;
+  fmi_put_slot(table, slot);
+  table->count++;
+  return true;
+}
+
+/* The next item with this hash, or SIZE_MAX. *at: 0 for the first. */
+FMI_FN size_t fmi_next_in_table(const fmi_table *table, uint32_t hash, size_t *at) {
+  while (table->size) {
+    const fmi_slot *slot = &table->slots[((hash ^ hash >> 15) + (*at)++) & (table->size - 1)];
+    if (!slot->item) break;
+    if (slot->hash == hash) return slot->item - 1;
+  }
+  return SIZE_MAX;
+}
+
+/* What scenes are searched by while they are prepared. */
+typedef struct fmi_tables { fmi_table surfaces, pyramids; } fmi_tables;
+
 /* The pyramid of these paints, made if there is none yet. SIZE_MAX: recorded. */
-FMI_FN size_t fmi_find_pyramid(fmi_env *env, fmi_software *s, fmi_paint *paints, size_t count) {
-  for (size_t i = 0; i < s->pyramid_count; i++) {
+FMI_FN size_t fmi_find_pyramid(fmi_env *env, fmi_software *s, fmi_tables *tables, fmi_paint *paints, size_t count) {
+  uint32_t hash = 2166136261u;
+  for (size_t h = 0; h < count; h++) {
+    const void *image[2] = {paints[h].colour, paints[h].opacity};
+    for (int k = 0; k < 2; k++) {
+      uint64_t address = (uint64_t)(uintptr_t)image[k];
+      hash = fmi_hash_word(fmi_hash_word(hash, (uint32_t)address), (uint32_t)(address >> 32));
+    }
+  }
+  size_t at = 0, found;
+  while ((found = fmi_next_in_table(&tables->pyramids, hash, &at)) != SIZE_MAX) {
     size_t h = 0;
-    while (h < count && s->pyramids[i].heads == count && s->pyramids[i].paints[h].colour == paints[h].colour &&
-           s->pyramids[i].paints[h].opacity == paints[h].opacity)
+    while (h < count && s->pyramids[found].heads == count && s->pyramids[found].paints[h].colour == paints[h].colour &&
+           s->pyramids[found].paints[h].opacity == paints[h].opacity)
       h++;
-    if (h == count) return i;
+    if (h == count) return found;
   }
   fmi_pyramid *grown =
       (fmi_pyramid *)fmi_reserve(env, &env->keep, s->pyramids, s->pyramid_count + 1, &s->pyramid_room, sizeof *grown);
@@ -11057,12 +11108,13 @@ FMI_FN size_t fmi_find_pyramid(fmi_env *env, fmi_software *s, fmi_paint *paints,
   memset(pyramid, 0, sizeof *pyramid);
   pyramid->heads = count;
   pyramid->paints = paints;
-  if (!fmi_begin_pyramid(env, &env->keep, pyramid)) return SIZE_MAX;
+  if (!fmi_begin_pyramid(env, &env->keep, pyramid) || !fmi_add_to_table(env, &tables->pyramids, hash, s->pyramid_count))
+    return SIZE_MAX;
   return s->pyramid_count++;
 }
 
 /* Groups the heads of a surface: those with equal UVs and texture sizes share a pyramid. */
-FMI_FN bool fmi_make_surface(fmi_env *env, fmi_software *s, fmi_surface *surface) {
+FMI_FN bool fmi_make_surface(fmi_env *env, fmi_software *s, fmi_tables *tables, fmi_surface *surface) {
   size_t n = s->head_count;
   surface->samplers = (fmi_sampler *)fmi_alloc_zero(env, &env->keep, n, sizeof *surface->samplers);
   surface->plain_heads = (size_t *)fmi_alloc(env, &env->keep, n, sizeof *surface->plain_heads);
@@ -11093,33 +11145,9 @@ FMI_FN bool fmi_make_surface(fmi_env *env, fmi_software *s, fmi_surface *surface
     if (!paints) return false;
     for (size_t k = 0; k < sampler->head_count; k++)
       paints[k] = fmi_head_paint(s, sampler->heads[k], surface->materials[sampler->heads[k]]);
-    sampler->pyramid = fmi_find_pyramid(env, s, paints, sampler->head_count);
+    sampler->pyramid = fmi_find_pyramid(env, s, tables, paints, sampler->head_count);
     if (sampler->pyramid == SIZE_MAX) return false;
     surface->cutout |= !s->ignore_alpha && s->pyramids[sampler->pyramid].cutout;
-  }
-  return true;
-}
-
-/* Finds surfaces by their materials: a hash table of surface numbers + 1, open addressing, at most half full. */
-typedef struct fmi_surface_table { uint32_t *slots; size_t size; } fmi_surface_table;
-
-FMI_FN size_t fmi_hash_materials(const fmi_software *s, size_t polygon) {
-  uint32_t hash = 2166136261u; /* FNV-1a over 32-bit words */
-  for (size_t h = 0; h < s->head_count; h++) hash = (hash ^ fmi_polygon_material(s->heads[h], polygon)) * 16777619u;
-  return hash ^ hash >> 15;
-}
-
-/* Doubles the table. */
-FMI_FN bool fmi_grow_surface_table(fmi_env *env, const fmi_software *s, fmi_surface_table *table) {
-  size_t size = table->size ? 2 * table->size : 64;
-  fmi_release(env, table->slots);
-  table->slots = (uint32_t *)fmi_alloc_zero(env, &env->temp, size, sizeof *table->slots);
-  if (!table->slots) return false;
-  table->size = size;
-  for (size_t i = 0; i < s->surface_count; i++) {
-    size_t slot = fmi_hash_materials(s, s->surfaces[i].polygon) & (size - 1);
-    while (table->slots[slot]) slot = (slot + 1) & (size - 1);
-    table->slots[slot] = (uint32_t)i + 1;
   }
   return true;
 }
@@ -11131,24 +11159,24 @@ FMI_FN bool fmi_is_surface_of(const fmi_software *s, const fmi_surface *surface,
 }
 
 /* The surface of a polygon, made if it is the first of its kind. FM_NONE: recorded. */
-FMI_FN uint32_t fmi_find_surface(fmi_env *env, fmi_software *s, fmi_surface_table *table, size_t polygon) {
-  if (2 * s->surface_count >= table->size && !fmi_grow_surface_table(env, s, table)) return FM_NONE;
-  size_t slot = fmi_hash_materials(s, polygon) & (table->size - 1);
-  for (; table->slots[slot]; slot = (slot + 1) & (table->size - 1))
-    if (fmi_is_surface_of(s, &s->surfaces[table->slots[slot] - 1], polygon)) return table->slots[slot] - 1;
+FMI_FN uint32_t fmi_find_surface(fmi_env *env, fmi_software *s, fmi_tables *tables, size_t polygon) {
+  uint32_t hash = 2166136261u;
+  size_t at = 0, found;
+  for (size_t h = 0; h < s->head_count; h++) hash = fmi_hash_word(hash, fmi_polygon_material(s->heads[h], polygon));
+  while ((found = fmi_next_in_table(&tables->surfaces, hash, &at)) != SIZE_MAX)
+    if (fmi_is_surface_of(s, &s->surfaces[found], polygon)) return (uint32_t)found;
   fmi_surface *grown =
       (fmi_surface *)fmi_reserve(env, &env->keep, s->surfaces, s->surface_count + 1, &s->surface_room, sizeof *grown);
   if (!grown) return FM_NONE;
   s->surfaces = grown;
   fmi_surface *surface = &grown[s->surface_count];
   memset(surface, 0, sizeof *surface);
-  surface->polygon = polygon;
   surface->materials = (uint32_t *)fmi_alloc(env, &env->keep, s->head_count, sizeof *surface->materials);
   if (!surface->materials) return FM_NONE;
   for (size_t h = 0; h < s->head_count; h++) surface->materials[h] = fmi_polygon_material(s->heads[h], polygon);
-  if (!fmi_make_surface(env, s, surface)) return FM_NONE;
-  table->slots[slot] = (uint32_t)++s->surface_count;
-  return (uint32_t)s->surface_count - 1;
+  if (!fmi_make_surface(env, s, tables, surface) || !fmi_add_to_table(env, &tables->surfaces, hash, s->surface_count))
+    return FM_NONE;
+  return (uint32_t)s->surface_count++;
 }
 
 /* The UVs of all corners of a head, as records; a corner without one takes (0, 0). */
@@ -11232,9 +11260,9 @@ FMI_FN void fmi_estimate_magnified(fmi_software *s, const fm_frame *frame) {
   }
 }
 
-/* Is level 0 stored? A pixel that reads the paints instead takes some 30 ns longer; storing takes 7 ns a texel, and 4 bytes a head. It
-   must pay within 40 frames, so that few large pictures and any number of small ones do without; what is unknown is stored. This
-   decides on time and memory, never on a pixel. */
+/* Is level 0 stored? A pixel that reads the paints instead takes some 30 ns longer; storing takes 7 ns a texel, and 4 bytes a
+   head. It must pay within 40 frames, so that few large pictures and any number of small ones do without; what is unknown is
+   stored. This decides on time and memory, never on a pixel. */
 FMI_FN bool fmi_wants_level0(const fmi_pyramid *pyramid, const fm_scene *scene) {
   double texels = (double)pyramid->level[0].width * pyramid->level[0].height;
   return !scene->frames || 4.0 * pyramid->magnified * (double)fmi_min_size(scene->frame_count, 40) > texels;
@@ -11330,12 +11358,13 @@ FMI_FN bool fmi_prepare_scene(fmi_env *env, fmi_software *s, const fm_scene *sce
                     s->triangle_count);
   s->triangles = (int32_t *)fmi_alloc(env, &env->keep, s->triangle_count, FMI_TRIANGLE_WORDS * sizeof *s->triangles);
   if (!s->triangles) return false;
-  fmi_surface_table table = {NULL, 0};
+  fmi_tables tables;
+  memset(&tables, 0, sizeof tables);
   uint32_t surface = FM_NONE;
   for (size_t t = 0; t < s->triangle_count; t++) {
     int32_t *record = s->triangles + t * FMI_TRIANGLE_WORDS;
     size_t polygon = fmi_triangle_polygon(mesh, t);
-    if (t == 0 || polygon != fmi_triangle_polygon(mesh, t - 1)) surface = fmi_find_surface(env, s, &table, polygon);
+    if (t == 0 || polygon != fmi_triangle_polygon(mesh, t - 1)) surface = fmi_find_surface(env, s, &tables, polygon);
     if (surface == FM_NONE) return false;
     for (int k = 0; k < 3; k++) record[k] = (int32_t)mesh->corners[fmi_triangle_corner(mesh, t, k)];
     record[3] = (int32_t)(surface | (s->surfaces[surface].cutout ? fmi_cutout_bit : 0));

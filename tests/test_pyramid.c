@@ -381,5 +381,64 @@ static void test_odd_levels(void) {
   }
 }
 
+/* Materials that use the same images share a pyramid, however many there are: each triangle still gets its own. */
+static void test_shared_pyramids(void) {
+  enum { TRIANGLES = 500, IMAGES = 90 };
+  static float positions[9 * TRIANGLES], uvs[6 * TRIANGLES];
+  static uint32_t corners[3 * TRIANGLES], polygon_materials[TRIANGLES];
+  static fm_material materials[TRIANGLES];
+  static fm_texture textures[IMAGES];
+  static uint8_t pixels[IMAGES][3];
+  fm_mesh mesh;
+  fm_scene scene;
+  fm_renderer renderer;
+  fm_error error;
+  const fm_mesh *head = &mesh;
+  memset(&mesh, 0, sizeof mesh);
+  memset(&scene, 0, sizeof scene);
+  for (uint32_t i = 0; i < TRIANGLES; i++) {
+    for (uint32_t k = 0; k < 3; k++) corners[3 * i + k] = 3 * i + k;
+    polygon_materials[i] = TRIANGLES - 1 - i;
+    materials[i].texture = i % IMAGES;
+    materials[i].opacity = i % 4 == 0 ? i / 7 % IMAGES : FM_NONE;
+  }
+  for (int i = 0; i < IMAGES; i++) {
+    textures[i].image.width = textures[i].image.height = 1;
+    textures[i].image.channels = 3;
+    textures[i].image.pixels = pixels[i];
+  }
+  mesh.vertex_count = mesh.uv_count = mesh.corner_count = 3 * TRIANGLES;
+  mesh.positions = positions;
+  mesh.uvs = uvs;
+  mesh.corners = corners;
+  mesh.polygon_count = mesh.material_count = TRIANGLES;
+  mesh.polygon_materials = polygon_materials;
+  mesh.materials = materials;
+  mesh.texture_count = IMAGES;
+  mesh.textures = textures;
+  scene.heads = &head;
+  scene.head_count = 1;
+  CHECK(fm_software_renderer(&renderer, NULL, &error));
+  CHECK(renderer.begin(renderer.user, &scene, &error) > 0);
+  const fmi_software *s = (const fmi_software *)renderer.user;
+  size_t kinds = 0;
+  for (uint32_t i = 0; i < TRIANGLES; i++) {
+    const fmi_paint *paint = s->pyramids[s->surfaces[s->surface_of[TRIANGLES - 1 - i]].samplers[0].pyramid].paints;
+    bool opacity = materials[i].opacity != FM_NONE && materials[i].opacity != materials[i].texture, first = true;
+    CHECK(paint->colour == &textures[materials[i].texture].image);
+    CHECK(paint->opacity == (opacity ? &textures[materials[i].opacity].image : NULL));
+    for (uint32_t j = 0; j < i; j++) {
+      bool other = materials[j].opacity != FM_NONE && materials[j].opacity != materials[j].texture;
+      first = first && (materials[j].texture != materials[i].texture || other != opacity ||
+                        (other && materials[j].opacity != materials[i].opacity));
+    }
+    kinds += first;
+  }
+  CHECK(kinds > IMAGES && kinds < TRIANGLES);
+  CHECK_INT(s->surface_count, TRIANGLES);
+  CHECK_INT(s->pyramid_count, kinds);
+  fm_destroy_renderer(&renderer);
+}
+
 TEST_MAIN({"random scenes", test_random_scenes}, {"large levels", test_large_levels}, {"edges of coverage", test_edges_of_coverage},
-          {"levels of odd sizes", test_odd_levels})
+          {"levels of odd sizes", test_odd_levels}, {"shared pyramids", test_shared_pyramids})
