@@ -10382,8 +10382,9 @@ FMI_FN void fmi_cover_all(fmi_level *level) {
 /* A line through texel space. A square's centre is inside of it where a x + b y + c > 0, each operation rounded as it stands. */
 typedef struct fmi_cover_edge {
   double a, b, c;
-  double start, slope;      /* where about a row's centres cross it, in texels right of the first one: start + slope * row */
-  double unsure;            /* as near to that place rounding may decide */
+  bool left;                /* its inside lies to the left */
+  double start, slope;      /* about start + slope * row centres of a row lie left of it, rounded down */
+  double sure;              /* rounding decides nowhere as near to the middle between two centres */
 } fmi_cover_edge;
 
 FMI_FN bool fmi_is_inside(const fmi_cover_edge *edge, int x, int y) {
@@ -10393,10 +10394,9 @@ FMI_FN bool fmi_is_inside(const fmi_cover_edge *edge, int x, int y) {
 /* How many of a row's `count` texels from x0 on have their centres left of the edge, asked where rounding may decide. They are in
    order: each rounded operation of the edge's formula is monotone in x. (Where it is no number, nothing is inside.) */
 FMI_FN int fmi_cross_edge(const fmi_cover_edge *edge, int x0, int y, int count, int guess) {
-  bool left = edge->a < 0.0; /* is its inside there? */
   int n = fmi_clamp_int(guess, 0, count);
-  while (n < count && fmi_is_inside(edge, x0 + n, y) == left) n++;
-  while (n > 0 && fmi_is_inside(edge, x0 + n - 1, y) != left) n--;
+  while (n < count && fmi_is_inside(edge, x0 + n, y) == edge->left) n++;
+  while (n > 0 && fmi_is_inside(edge, x0 + n - 1, y) != edge->left) n--;
   return n;
 }
 
@@ -10448,24 +10448,25 @@ FMI_FN void fmi_cover_triangle(fmi_pyramid *pyramid, const double x[3], const do
     fmi_cover_edge *e = &edge[k];
     double inverse = 1.0 / e->a;
     e->slope = -e->b * inverse;
-    e->start = -(e->b * (y0 + 0.5) + e->c) * inverse - (x0 + 0.5);
+    e->left = e->a < 0.0;
+    e->start = -(e->b * (y0 + 0.5) + e->c) * inverse - (x0 - 0.5);
     /* 2^-46 of the largest terms is far above the error of some 20 roundings of 2^-53 */
-    e->unsure = (fabs(e->a) * reach_x + fabs(e->b) * reach_y + fabs(e->c)) * fabs(inverse) * 1.4210854715202004e-14;
+    e->sure = 0.5 - (fabs(e->a) * reach_x + fabs(e->b) * reach_y + fabs(e->c)) * fabs(inverse) * 1.4210854715202004e-14;
   }
+  const double most = count + 1.5;
   int64_t width = level->width, shift = fmi_wrap(x0, level->width);
   int row = fmi_wrap(y0, level->height);
   for (int j = y0; j <= y1; j++, row = row + 1 < level->height ? row + 1 : 0) {
     int first = 0, end = count;
     for (int k = 0; k < edges; k++) {
       const fmi_cover_edge *e = &edge[k];
-      double at = e->start + e->slope * (j - y0) + 1.0, most = count + 1.5;
+      double at = e->start + e->slope * (j - y0);
       at = at < most ? at : most;
       at = at > 0.5 ? at : 0.5;
       int n = (int)at; /* centres 0 to n - 1 lie left of the edge */
-      double part = at - n;
-      if (!(part > e->unsure && part < 1.0 - e->unsure)) n = fmi_cross_edge(e, x0, j, count, n);
-      if (e->a < 0.0) end = fmi_min_int(end, n);
-      else first = fmi_max_int(first, n);
+      if (!(fabs(at - n - 0.5) < e->sure)) n = fmi_cross_edge(e, x0, j, count, n);
+      first = fmi_max_int(first, e->left ? 0 : n);
+      end = fmi_min_int(end, e->left ? n : count);
     }
     if (first >= end) continue;
     uint64_t *bits = level->covered + (size_t)row * level->words;
