@@ -10732,13 +10732,6 @@ FMI_FN void fmi_read_texel0(const fmi_pyramid *pyramid, int x, int y, uint8_t *o
     for (size_t h = 0; h < pyramid->heads; h++) fmi_paint_texel(out + 4 * h, &pyramid->paints[h], x, y);
 }
 
-/* Texel (x, y) of every head on a level. spare has room for it, 4 bytes a head. */
-FMI_FN const uint8_t *fmi_read_texels(const fmi_pyramid *pyramid, int l, int x, int y, uint8_t *spare) {
-  if (pyramid->level[l].texels) return fmi_stored_texels(pyramid, l, x, y);
-  fmi_read_texel0(pyramid, x, y, spare);
-  return spare;
-}
-
 /* ---- building ---- */
 
 /* The first bit that is set. */
@@ -10854,8 +10847,6 @@ FMI_FN bool fmi_build_levels(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid,
     size_t count = (size_t)level->width * (size_t)level->height, of_bits = level->words * (size_t)level->height;
     level->texels = texel;
     pyramid->table[l][0] = (int32_t)((size_t)(texel - pyramid->texels) / 4);
-    pyramid->table[l][1] = level->width;
-    pyramid->table[l][2] = level->height;
     texel += count * pyramid->heads * 4;
     if (l == 0) continue;
     level->covered = bits;
@@ -10877,18 +10868,30 @@ FMI_FN bool fmi_build_levels(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid,
   return true;
 }
 
+/* Kernels count texels in 32 bits. */
+FMI_FN bool fmi_pyramid_fits(int width, int height, size_t heads) {
+  const double most = 1 << 30, levels = 1.34; /* all together, as a share of level 0 */
+  return (double)width * height * levels * (double)heads < most;
+}
+
 /* Sizes of all levels, what alpha there is, and level 0's coverage, still empty. */
 FMI_FN bool fmi_begin_pyramid(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid) {
   int width = fmi_paint_size(&pyramid->paints[0])->width, height = fmi_paint_size(&pyramid->paints[0])->height;
   pyramid->level_count = 1;
   while ((width | height) >> pyramid->level_count) pyramid->level_count++;
   pyramid->level = (fmi_level *)fmi_alloc_zero(env, pool, (size_t)pyramid->level_count, sizeof *pyramid->level);
-  if (!pyramid->level) return false;
+  pyramid->table = (int32_t(*)[4])fmi_alloc_zero(env, pool, (size_t)pyramid->level_count, sizeof *pyramid->table);
+  if (!pyramid->level || !pyramid->table) return false;
+  if (!fmi_pyramid_fits(width, height, pyramid->heads))
+    return fmi_fail(env, FM_ERROR_LIMIT, "a texture of %d x %d pixels is more than the rasterizer can count; make it smaller",
+                    width, height);
   for (int l = 0; l < pyramid->level_count; l++) {
     fmi_level *level = &pyramid->level[l];
     level->width = fmi_max_int(1, width >> l);
     level->height = fmi_max_int(1, height >> l);
     level->words = ((size_t)level->width + 63) / 64;
+    pyramid->table[l][1] = level->width;
+    pyramid->table[l][2] = level->height;
   }
   fmi_level *level = &pyramid->level[0];
   size_t words = fmi_mul_size(level->words, (size_t)level->height);
@@ -10968,7 +10971,7 @@ typedef struct fmi_lane {
   uint16_t *band_of_row;                    /* FMI_MAX_PICTURE */
   uint64_t *words;                          /* visibility of a band: FMI_BAND_WORDS */
   fmi_batch *batch;
-  int32_t *absent;                          /* 4 texels x head_count x FMI_MOST_LANES: of level 0 where it is not stored */
+  uint8_t *absent;                          /* 4 texels of all heads for each of FMI_MOST_LANES, where level 0 is not stored */
   bool busy;
 } fmi_lane;
 
@@ -11129,7 +11132,8 @@ FMI_FN bool fmi_make_surface(fmi_env *env, fmi_software *s, fmi_tables *tables, 
       size_t other = surface->samplers[i].uv_head;
       fmi_paint other_paint = fmi_head_paint(s, other, surface->materials[other]);
       const fm_image *theirs = fmi_paint_size(&other_paint);
-      if (theirs->width == image->width && theirs->height == image->height && s->uv_class[other] == s->uv_class[h])
+      if (theirs->width == image->width && theirs->height == image->height && s->uv_class[other] == s->uv_class[h] &&
+          fmi_pyramid_fits(image->width, image->height, surface->samplers[i].head_count + 1))
         sampler = &surface->samplers[i];
     }
     if (!sampler) {
@@ -11387,7 +11391,7 @@ FMI_FN bool fmi_prepare_lane(fmi_env *env, fmi_lane *lane, const fmi_software *s
   size_t terms = fmi_max_size(heads, s->normal_terms ? fmi_normal_term_count(heads) : 0);
   lane->shape_weights = (float *)fmi_alloc(env, &env->keep, heads, sizeof(float));
   lane->texture_weights = (float *)fmi_alloc(env, &env->keep, heads, sizeof(float));
-  lane->absent = (int32_t *)fmi_alloc(env, &env->keep, heads, 4 * FMI_MOST_LANES * sizeof(int32_t));
+  lane->absent = (uint8_t *)fmi_alloc_zero(env, &env->keep, heads, 4 * FMI_MOST_LANES * 4);
   lane->terms = (const float **)fmi_alloc(env, &env->keep, terms, sizeof *lane->terms);
   lane->term_weights = (float *)fmi_alloc(env, &env->keep, terms, sizeof(float));
   lane->positions = (float *)fmi_alloc(env, &env->keep, s->plane, 3 * sizeof(float));
@@ -12117,6 +12121,21 @@ FMI_INLINE fmi_vf FMI_AT_LEVEL(fmi_tame)(fmi_vf uv) {
   return fmi_pickf(fmi_ltf(fmi_absf(uv), fmi_setf(1e9f)), uv, fmi_setf(0.0f));
 }
 
+/* Texels of level 0, of all heads, for the lanes whose bits are set: texel k of lane l is the (4 l + k)th. */
+static void FMI_AT_LEVEL(fmi_read_absent)(uint8_t *to, const fmi_pyramid *pyramid, fmi_vi x0, fmi_vi y0, fmi_vi x1, fmi_vi y1,
+                                          uint32_t bits) {
+  int32_t x[2][FMI_LANES], y[2][FMI_LANES];
+  fmi_storei(x[0], x0);
+  fmi_storei(x[1], x1);
+  fmi_storei(y[0], y0);
+  fmi_storei(y[1], y1);
+  for (; bits; bits &= bits - 1) {
+    int l = fmi_lowest_bit(bits);
+    for (int k = 0; k < 4; k++)
+      fmi_read_texel0(pyramid, x[k & 1][l], y[k >> 1][l], to + (4 * (size_t)l + (size_t)k) * 4 * pyramid->heads);
+  }
+}
+
 /* Adds to colour what the sampler's heads give: trilinear, repeated, each head by its weight. Channels [first, end) of RGBA. */
 FMI_INLINE void FMI_AT_LEVEL(fmi_sample)(const fmi_drawing *d, const fmi_points *p, const fmi_sampler *sampler,
                                          const uint32_t *triangle, int first, int end, fmi_vf colour[4]) {
@@ -12165,6 +12184,14 @@ FMI_INLINE void FMI_AT_LEVEL(fmi_sample)(const fmi_drawing *d, const fmi_points 
     tap[1] = fmi_addi(level[0], fmi_muli(fmi_addi(row0, x1), stride));
     tap[2] = fmi_addi(level[0], fmi_muli(fmi_addi(row1, x0), stride));
     tap[3] = fmi_addi(level[0], fmi_muli(fmi_addi(row1, x1), stride));
+    uint32_t absent = 0; /* lanes that read level 0 where it is not stored */
+    if (i == 0 && !pyramid->level[0].texels) {
+      fmi_vm m = fmi_eqi(low, fmi_seti(0));
+      absent = fmi_bitsm(m);
+      if (absent) FMI_AT_LEVEL(fmi_read_absent)(d->lane->absent, pyramid, x0, y0, x1, y1, absent);
+      FMI_UNROLL
+      for (int k = 0; k < 4; k++) tap[k] = fmi_picki(m, fmi_seti(0), tap[k]);
+    }
     fmi_vi two[4][2]; /* of two heads the four texels, read as rows of two; the last column's neighbour is the first one */
     if (heads == 2) {
       fmi_vm wrapped = fmi_eqi(x1, fmi_seti(0));
@@ -12195,6 +12222,12 @@ FMI_INLINE void FMI_AT_LEVEL(fmi_sample)(const fmi_drawing *d, const fmi_points 
       fmi_vi texel[4];
       FMI_UNROLL
       for (int k = 0; k < 4; k++) texel[k] = heads == 2 ? two[k][h] : fmi_gatherb(pyramid->texels, fmi_addi(tap[k], fmi_seti(h)));
+      if (absent) {
+        fmi_vi read = fmi_addi(fmi_muli(fmi_iota(), fmi_seti(4 * heads)), fmi_seti(h));
+        FMI_UNROLL
+        for (int k = 0; k < 4; k++)
+          texel[k] = fmi_picki(fmi_eqi(low, fmi_seti(0)), fmi_gatherb(d->lane->absent, fmi_addi(read, fmi_seti(k * heads))), texel[k]);
+      }
       FMI_UNROLL
       for (int c = first; c < end; c++) {
         fmi_vf t[4];
