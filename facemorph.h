@@ -3221,7 +3221,8 @@ FMI_FN double fmi_clock(const fmi_env *env) {
 }
 
 /* ============================================================ [FM:math] =============================================
-   sin, cos, tan, log2 and exp2 whose last bit does not depend on a C library: polynomials over the ranges that are used.
+   sin, cos and tan whose last bit does not depend on a C library: polynomials over the ranges that are used. (log2 and exp2 of lanes
+   of floats stand in [FM:lanes].)
    Test: tests/test_math.c */
 
 /* sin or cos of 0 to 90 degrees by the Taylor series on [0, pi/4]; the first terms left out are below 3e-18. */
@@ -3253,26 +3254,6 @@ FMI_FN double fmi_cos_degrees(double degrees) {
 }
 FMI_FN double fmi_tan_degrees(double degrees) {
   return fmi_sin_degrees(degrees) / fmi_cos_degrees(degrees);
-}
-
-/* For every pixel, in float: log2 of a positive, normal x within 2e-7, by (2 / ln 2) atanh((m - 1) / (m + 1)) for m near 1; 2^x for
-   |x| < 126 within 2e-7 of its value. */
-FMI_FN float fmi_log2f(float x) {
-  uint32_t bits = fmi_float_bits(x);
-  int32_t shifted = (int32_t)(bits - 0x3F3504F3u); /* relative to sqrt(1/2): the mantissa falls in [sqrt(1/2), sqrt(2)) */
-  int32_t exponent = shifted >= 0 ? shifted >> 23 : -((-shifted + 0x7FFFFF) >> 23);
-  float m = fmi_bits_float(bits - ((uint32_t)exponent << 23));
-  float z = (m - 1.0f) / (m + 1.0f), z2 = z * z;
-  return (float)exponent +
-         z * (2.8853900818f + z2 * (0.9617966939f + z2 * (0.5770780164f + z2 * (0.4121985831f + z2 * 0.3205988980f))));
-}
-FMI_FN float fmi_exp2f(float x) {
-  float whole = floorf(x + 0.5f), r = x - whole;
-  float sum =
-      1.0f +
-      r * (0.6931471806f +
-           r * (0.2402265070f + r * (0.0555041087f + r * (0.0096181291f + r * (0.0013333558f + r * 0.0001540353f)))));
-  return sum * fmi_bits_float((uint32_t)((int32_t)whole + 127) << 23);
 }
 
 /* ============================================================ [FM:hashes] ===========================================

@@ -14,6 +14,7 @@ cat >"$temp/exceptions" <<'END'
 this build fuses multiplications	needs a compiler that breaks IEEE arithmetic
 the PNG text "%s" is over 2 GB long	needs a text of 2 GB
 %zu triangles are more than the rasterizer can count	needs a mesh of 4 billion triangles
+a texture of %d x %d pixels is more than the rasterizer can count	needs a texture of 800 million pixels
 END
 
 # formats HEADER: a line each, "=TEXT" for a whole message, "~TEXT" for a part of one

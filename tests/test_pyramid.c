@@ -423,7 +423,7 @@ static void test_shared_pyramids(void) {
   const fmi_software *s = (const fmi_software *)renderer.user;
   size_t kinds = 0;
   for (uint32_t i = 0; i < TRIANGLES; i++) {
-    const fmi_paint *paint = s->pyramids[s->surfaces[s->surface_of[TRIANGLES - 1 - i]].samplers[0].pyramid].paints;
+    const fmi_paint *paint = s->pyramids[s->surfaces[fmi_triangle_surface(s, TRIANGLES - 1 - i) & ~fmi_cutout_bit].samplers[0].pyramid].paints;
     bool opacity = materials[i].opacity != FM_NONE && materials[i].opacity != materials[i].texture, first = true;
     CHECK(paint->colour == &textures[materials[i].texture].image);
     CHECK(paint->opacity == (opacity ? &textures[materials[i].opacity].image : NULL));
