@@ -1854,7 +1854,8 @@ FMI_FN void fmi_move_pool(fmi_pool *to, fmi_pool *from) {
   from->first = NULL;
 }
 
-/* Begins a public call: resolves the defaults, clears the error, takes over the floating-point state. */
+/* Begins a public call: resolves the defaults, clears the error, takes over the floating-point state. env->error says whether the
+   call may go on. */
 FMI_FN void fmi_begin(fmi_env *env, const fm_common *common, fm_error *error, const char *file) {
   memset(env, 0, sizeof *env);
   env->common = common ? common : &env->own_common;
@@ -7260,7 +7261,7 @@ FM_API bool fm_prepare_mesh(fm_mesh *mesh, const fm_common *common, fm_error *er
   else if (mesh->owner || mesh->triangles)
     fmi_fail(&env, FM_ERROR_ARGUMENT, "the mesh has triangles already; %s",
              mesh->owner ? "a loaded mesh needs no preparation" : "call fm_release_mesh before");
-  else if (fmi_prepare(&env, mesh))
+  else if (env.error->status == FM_OK && fmi_prepare(&env, mesh))
     for (size_t i = 0; i < env.warning_count && common && common->log; i++)
       common->log(common->log_user, FM_LOG_WARNING, env.warnings[i]);
   return fmi_end(&env);
@@ -9943,7 +9944,7 @@ FMI_FN fm_mesh *fmi_load_mesh(fmi_env *env, const fmi_source *source, const fm_l
 FMI_FN fm_mesh *fmi_load_source(const fmi_source *source, const fm_load_desc *desc, fm_error *error) {
   fmi_env env;
   fmi_begin(&env, desc ? desc->common : NULL, error, desc && desc->name ? desc->name : source->path);
-  fm_mesh *mesh = fmi_load_mesh(&env, source, desc);
+  fm_mesh *mesh = env.error->status == FM_OK ? fmi_load_mesh(&env, source, desc) : NULL;
   fmi_end(&env);
   return mesh;
 }
@@ -12711,7 +12712,7 @@ FMI_FN int fmi_software_begin(void *user, const fm_scene *scene, fm_error *error
         "this build fuses multiplications with additions or flushes denormals; compile the implementation's file with -ffp-contract=off");
   else if (!scene->heads || scene->head_count == 0)
     fmi_fail(&env, FM_ERROR_ARGUMENT, "a scene needs at least one head");
-  else if (fmi_prepare_scene(&env, s, scene)) {
+  else if (env.error->status == FM_OK && fmi_prepare_scene(&env, s, scene)) {
     int lanes = scene->lanes > 0 ? scene->lanes : fmi_workers(&env);
     s->lanes = (fmi_lane *)fmi_alloc_zero(&env, &env.keep, (size_t)lanes, sizeof *s->lanes);
     while (s->lanes && s->lane_count < lanes && fmi_prepare_lane(&env, &s->lanes[s->lane_count], s)) s->lane_count++;
@@ -12796,7 +12797,7 @@ FM_API bool fm_software_renderer(fm_renderer *out, const fm_common *common, fm_e
   if (!out) return fm_set_error(error, FM_ERROR_ARGUMENT, "fm_software_renderer needs somewhere to put the renderer");
   memset(out, 0, sizeof *out);
   fmi_begin(&env, common, error, NULL);
-  fmi_software *s = (fmi_software *)fmi_alloc_zero(&env, &env.keep, 1, sizeof *s);
+  fmi_software *s = env.error->status == FM_OK ? (fmi_software *)fmi_alloc_zero(&env, &env.keep, 1, sizeof *s) : NULL;
   fmi_owner *owner = s ? fmi_make_owner(&env) : NULL;
   if (owner) {
     s->common = *env.common;
@@ -12962,7 +12963,7 @@ FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_fra
   fmi_begin(&env, scene ? scene->common : NULL, error, NULL);
   if (!renderer || !renderer->begin || !scene || !frames || !sink || !sink->deliver)
     fmi_fail(&env, FM_ERROR_ARGUMENT, "fm_render needs a renderer, a scene, frames and a sink with deliver");
-  else if (fmi_tell_progress(&env, "render", 0, frame_count)) {
+  else if (env.error->status == FM_OK && fmi_tell_progress(&env, "render", 0, frame_count)) {
     fm_scene wanted = *scene;
     if (!wanted.lanes) wanted.lanes = fmi_workers_of(&env, frame_count);
     wanted.frames = frames;
@@ -13162,7 +13163,7 @@ FM_API bool fm_write_png(const fm_sink *sink, const fm_image *image, const fm_pn
   fmi_env env;
   size_t size = 0;
   fmi_begin(&env, desc ? desc->common : NULL, error, NULL);
-  uint8_t *data = fmi_png_make(&env, image, desc, &size);
+  uint8_t *data = env.error->status == FM_OK ? fmi_png_make(&env, image, desc, &size) : NULL;
   if (data && (!sink || !sink->write)) fmi_fail(&env, FM_ERROR_ARGUMENT, "a PNG needs a sink with a write function");
   else if (data && !sink->write(sink->user, data, size))
     fmi_fail(&env, FM_ERROR_WRITE, "the sink did not take the PNG's %zu bytes: its write returned false", size);
@@ -13173,7 +13174,7 @@ FM_API bool fm_write_png_file(const char *path, const fm_image *image, const fm_
   fmi_env env;
   size_t size = 0;
   fmi_begin(&env, desc ? desc->common : NULL, error, NULL);
-  uint8_t *data = fmi_png_make(&env, image, desc, &size);
+  uint8_t *data = env.error->status == FM_OK ? fmi_png_make(&env, image, desc, &size) : NULL;
   if (data && !path) fmi_fail(&env, FM_ERROR_ARGUMENT, "a PNG file needs a path");
   else if (data) fmi_write_file(&env, path, data, size);
   return fmi_end(&env);
