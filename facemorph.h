@@ -759,7 +759,7 @@ FMI_FN size_t fmi_mul_size(size_t a, size_t b) { return b != 0 && a > SIZE_MAX /
 FMI_FN size_t fmi_add_size(size_t a, size_t b) { return a > SIZE_MAX - b ? SIZE_MAX : a + b; }
 
 FMI_FN uint32_t fmi_float_bits(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
-FMI_FN float fmi_bits_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+FMI_INLINE float fmi_bits_float(uint32_t u) { float x; memcpy(&x, &u, 4); return x; } /* a call on 32-bit x86 quiets NaN */
 FMI_FN uint64_t fmi_double_bits(double x) { uint64_t u; memcpy(&u, &x, 8); return u; }
 FMI_FN double fmi_bits_double(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
 FMI_FN bool fmi_is_finite(double x) { return (fmi_double_bits(x) >> 52 & 0x7FF) != 0x7FF; }
@@ -832,8 +832,8 @@ FMI_FN bool fmi_float_ok(void) {
    values. It stands in a block of this file, which the file includes again for each level of the processor (scalar, SSE2 or
    NEON, AVX2, AVX-512), compiled for that level by a pragma, not by a flag. A level is chosen once a call, from tables
    of functions.
-   Guarantees: every operation gives the same bits at every level. What they would not agree on is not here: estimates, minima
-   (of NaN), conversion of what does not fit. Test: tests/test_lanes.c */
+   Guarantees: every operation gives the same bits at every level; of a NaN that arithmetic makes, only that it is one. What they
+   would not agree on is not here: estimates, minima (of NaN), conversion of what does not fit. Test: tests/test_lanes.c */
 
 /* The highest level that is compiled: 0 scalar, 1 SSE2 and NEON, 2 AVX2, 3 AVX-512. */
 #if defined(FACEMORPH_NO_SIMD)
@@ -992,7 +992,7 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define fmi_picki FMI_AT_LEVEL(fmi_picki)
 #define fmi_bitsm FMI_AT_LEVEL(fmi_bitsm)       /* bit l is lane l's */
 #define fmi_signsi FMI_AT_LEVEL(fmi_signsi)     /* bit l is lane l's sign */
-#define fmi_gatheri FMI_AT_LEVEL(fmi_gatheri)   /* base[index] */
+#define fmi_gatheri FMI_AT_LEVEL(fmi_gatheri)   /* base[index], 0 <= index < 2^31 */
 #define fmi_gatherf FMI_AT_LEVEL(fmi_gatherf)
 #define fmi_gatherb FMI_AT_LEVEL(fmi_gatherb)   /* 4 bytes at base[4 * index], the first in the lowest bits */
 #define fmi_gather4 FMI_AT_LEVEL(fmi_gather4)   /* records of 4 (8) words at base[stride * index], transposed */
@@ -1058,11 +1058,16 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC target("avx2,avx512f,avx512bw,avx512dq,avx512vl")
+#pragma GCC diagnostic push /* gcc 12 warns of its own intrinsics: of undefined registers in C++, of the gathers' masks at -O0 */
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
 #endif
 #include FACEMORPH_FILENAME
 #if defined(__clang__)
 #pragma clang attribute pop
 #elif defined(__GNUC__)
+#pragma GCC diagnostic pop
 #pragma GCC pop_options
 #endif
 #undef FMI_SUFFIX
@@ -1278,8 +1283,10 @@ FMI_INLINE fmi_vm fmi_gti(fmi_vi a, fmi_vi b) { return _mm256_cmpgt_epi32(a, b);
 FMI_INLINE fmi_vm fmi_eqi(fmi_vi a, fmi_vi b) { return _mm256_cmpeq_epi32(a, b); }
 FMI_INLINE fmi_vm fmi_andm(fmi_vm a, fmi_vm b) { return _mm256_and_si256(a, b); }
 FMI_INLINE fmi_vm fmi_orm(fmi_vm a, fmi_vm b) { return _mm256_or_si256(a, b); }
-FMI_INLINE fmi_vi fmi_picki(fmi_vm m, fmi_vi a, fmi_vi b) { return _mm256_blendv_epi8(b, a, m); }
 FMI_INLINE fmi_vf fmi_pickf(fmi_vm m, fmi_vf a, fmi_vf b) { return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(m)); }
+FMI_INLINE fmi_vi fmi_picki(fmi_vm m, fmi_vi a, fmi_vi b) { /* _mm256_blendv_epi8 is broken in gcc -funsigned-char: always b */
+  return fmi_asi(fmi_pickf(m, fmi_asf(a), fmi_asf(b)));
+}
 FMI_INLINE uint32_t fmi_bitsm(fmi_vm m) { return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(m)); }
 FMI_INLINE uint32_t fmi_signsi(fmi_vi a) { return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(a)); }
 FMI_INLINE fmi_vi fmi_gatheri(const int32_t *base, fmi_vi index) { return _mm256_i32gather_epi32(base, index, 4); }
@@ -3913,7 +3920,8 @@ FMI_FN bool fmi_inflate(fmi_env *env, const uint8_t *data, size_t size, uint64_t
 }
 /* No stream of this many bytes inflates to more: a match of 258 bytes takes 2 bits at least. */
 FMI_FN uint64_t fmi_inflate_most(size_t size) {
-  return (uint64_t)size > UINT64_MAX / 1032 ? UINT64_MAX : (uint64_t)size * 1032;
+  uint64_t bytes = size; /* of its own: gcc tells a 32-bit size that it cannot be so much */
+  return bytes > UINT64_MAX / 1032 ? UINT64_MAX : bytes * 1032;
 }
 
 /* ---- deflate ---- */
