@@ -768,9 +768,9 @@ FMI_FN bool fmi_is_finite(double x) { return (fmi_double_bits(x) >> 52 & 0x7FF) 
    bytewise form of 64 bits inline. */
 #if defined(_M_IX86) || defined(_M_X64) || defined(_M_ARM64) || \
     (defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
-FMI_FN uint32_t fmi_le32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
-FMI_FN uint64_t fmi_le64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
-FMI_FN void fmi_put_le64(uint8_t *p, uint64_t v) { memcpy(p, &v, 8); }
+FMI_INLINE uint32_t fmi_le32(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
+FMI_INLINE uint64_t fmi_le64(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+FMI_INLINE void fmi_put_le64(uint8_t *p, uint64_t v) { memcpy(p, &v, 8); }
 #else
 FMI_FN uint32_t fmi_le32(const uint8_t *p) {
   return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -867,9 +867,10 @@ FMI_FN bool fmi_cpu_has_avx2(void) {
   __cpuid(r, 0);
   if (r[0] < 7) return false;
   __cpuid(r, 1);
-  if ((r[2] & (1 << 27 | 1 << 28)) != (1 << 27 | 1 << 28) || (_xgetbv(0) & 6) != 6) return false; /* the system saves them */
+  int wanted = 1 << 1 | 1 << 27 | 1 << 28, wanted_7 = 1 << 5 | 1 << 8; /* PCLMULQDQ, OSXSAVE, AVX; AVX2, BMI2 */
+  if ((r[2] & wanted) != wanted || (_xgetbv(0) & 6) != 6) return false; /* the system saves the registers */
   __cpuidex(r, 7, 0);
-  return (r[1] & 1 << 5) != 0;
+  return (r[1] & wanted_7) == wanted_7;
 }
 FMI_FN bool fmi_cpu_has_avx512(void) {
   int r[4], wanted = 1 << 16 | 1 << 17 | 1 << 30 | (int)(1u << 31); /* F, DQ, BW, VL */
@@ -879,7 +880,9 @@ FMI_FN bool fmi_cpu_has_avx512(void) {
 }
 #elif defined(FMI_AVX2)
 /* Tables that the compiler's run-time library fills before main: no CPUID here, which costs microseconds under a hypervisor. */
-FMI_FN bool fmi_cpu_has_avx2(void) { return __builtin_cpu_supports("avx2") != 0; }
+FMI_FN bool fmi_cpu_has_avx2(void) { /* nearly every processor that has it has the others too */
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("pclmul");
+}
 FMI_FN bool fmi_cpu_has_avx512(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vl");
@@ -940,6 +943,9 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #endif
 #define FMI_ALL_LEVELS(name) \
   {NULL, name##_scalar, FMI_IF_SSE2(name##_sse2), FMI_IF_AVX2(name##_avx2), FMI_IF_AVX512(name##_avx512), FMI_IF_NEON(name##_neon)}
+/* The same for what works on bytes. */
+#define FMI_BYTE_LEVELS(name) \
+  {NULL, name##_scalar, FMI_IF_SSE2(name##_sse2), FMI_IF_AVX2(name##_avx2), FMI_IF_AVX512(name##_avx2), FMI_IF_NEON(name##_neon)}
 
 /* Inside a block fmi_name means fmi_name_avx2 and so on. */
 #define FMI_JOIN_NAMES(a, b) a##b
@@ -949,6 +955,10 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 /* The blocks. */
 #define FMI_BLOCK_LANES 1
 #define FMI_BLOCK_RASTER 2
+/* From 100 on: blocks that work on bytes. AVX2 is their highest level, AVX-512 would gain little. */
+#define FMI_BLOCK_BYTES 110
+#define FMI_BLOCK_HASHES 111
+#define FMI_BLOCK_PNG_WRITER 112
 
 /* The vocabulary. f: floats, i: integers, m: truth values. */
 #define fmi_vf FMI_AT_LEVEL(fmi_vf)
@@ -1004,8 +1014,32 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define fmi_log2_lanes FMI_AT_LEVEL(fmi_log2_lanes)
 #define fmi_exp2_lanes FMI_AT_LEVEL(fmi_exp2_lanes)
 
+/* Bytes: FMI_BYTES of them, not negative. */
+#define fmi_vb FMI_AT_LEVEL(fmi_vb)
+#define fmi_setb FMI_AT_LEVEL(fmi_setb)
+#define fmi_loadb FMI_AT_LEVEL(fmi_loadb)
+#define fmi_storeb FMI_AT_LEVEL(fmi_storeb)
+#define fmi_subb FMI_AT_LEVEL(fmi_subb)         /* modulo 256 */
+#define fmi_excessb FMI_AT_LEVEL(fmi_excessb)       /* by how much a is above b, else 0 */
+#define fmi_minb FMI_AT_LEVEL(fmi_minb)
+#define fmi_maxb FMI_AT_LEVEL(fmi_maxb)
+#define fmi_meanb FMI_AT_LEVEL(fmi_meanb)       /* rounded down */
+#define fmi_andb FMI_AT_LEVEL(fmi_andb)
+#define fmi_orb FMI_AT_LEVEL(fmi_orb)
+#define fmi_xorb FMI_AT_LEVEL(fmi_xorb)
+#define fmi_eqb FMI_AT_LEVEL(fmi_eqb)           /* 255 where equal, else 0 */
+#define fmi_pickb FMI_AT_LEVEL(fmi_pickb)       /* (m, a, b): a where m is 255, b where it is 0 */
+#define fmi_is_zerob FMI_AT_LEVEL(fmi_is_zerob) /* all of them */
+#define fmi_zerosb FMI_AT_LEVEL(fmi_zerosb)     /* bit l: byte l is 0 */
+#define fmi_sumb FMI_AT_LEVEL(fmi_sumb)         /* (sums, b): adds the bytes to the sums, some to each lane */
+#define fmi_slopeb FMI_AT_LEVEL(fmi_slopeb)     /* the same with the first byte FMI_BYTES times, ..., the last one once */
+#define fmi_totali FMI_AT_LEVEL(fmi_totali)     /* of all lanes, modulo 2^32 */
+
 /* Compiles a block at every level: #define FMI_BLOCK, #include FACEMORPH_FILENAME, #undef FMI_BLOCK. */
 #define FMI_BLOCK FMI_BLOCK_LANES
+#include FACEMORPH_FILENAME
+#undef FMI_BLOCK
+#define FMI_BLOCK FMI_BLOCK_BYTES
 #include FACEMORPH_FILENAME
 #undef FMI_BLOCK
 
@@ -1016,28 +1050,33 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define FMI_SUFFIX _scalar
 #define FMI_LEVEL 1 /* an fm_simd, as a number that the preprocessor knows */
 #define FMI_LANES 1
+#define FMI_BYTES 1
 #include FACEMORPH_FILENAME
 #undef FMI_SUFFIX
 #undef FMI_LEVEL
 #undef FMI_LANES
+#undef FMI_BYTES
 #if defined(FMI_SSE2)
 #define FMI_SUFFIX _sse2
 #define FMI_LEVEL 2
 #define FMI_LANES 4
+#define FMI_BYTES 16
 #include FACEMORPH_FILENAME
 #undef FMI_SUFFIX
 #undef FMI_LEVEL
 #undef FMI_LANES
+#undef FMI_BYTES
 #endif
 #if defined(FMI_AVX2)
 #define FMI_SUFFIX _avx2
 #define FMI_LEVEL 3
 #define FMI_LANES 8
+#define FMI_BYTES 32
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,bmi2,pclmul"))), apply_to = function)
 #elif defined(__GNUC__)
 #pragma GCC push_options
-#pragma GCC target("avx2")
+#pragma GCC target("avx2,bmi2,pclmul")
 #endif
 #include FACEMORPH_FILENAME
 #if defined(__clang__)
@@ -1048,16 +1087,17 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #undef FMI_SUFFIX
 #undef FMI_LEVEL
 #undef FMI_LANES
+#undef FMI_BYTES
 #endif
-#if defined(FMI_AVX512)
+#if defined(FMI_AVX512) && FMI_BLOCK < 100
 #define FMI_SUFFIX _avx512
 #define FMI_LEVEL 4
 #define FMI_LANES 16
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,bmi2,pclmul,avx512f,avx512bw,avx512dq,avx512vl"))), apply_to = function)
 #elif defined(__GNUC__)
 #pragma GCC push_options
-#pragma GCC target("avx2,avx512f,avx512bw,avx512dq,avx512vl")
+#pragma GCC target("avx2,bmi2,pclmul,avx512f,avx512bw,avx512dq,avx512vl")
 #pragma GCC diagnostic push /* gcc 12 warns of its own intrinsics: of undefined registers in C++, of the gathers' masks at -O0 */
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -1078,10 +1118,12 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define FMI_SUFFIX _neon
 #define FMI_LEVEL 5
 #define FMI_LANES 4
+#define FMI_BYTES 16
 #include FACEMORPH_FILENAME
 #undef FMI_SUFFIX
 #undef FMI_LEVEL
 #undef FMI_LANES
+#undef FMI_BYTES
 #endif
 #endif
 
@@ -1330,10 +1372,6 @@ FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
 }
 
 #elif FMI_LEVEL == 4
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wsign-conversion" /* gathers are macros at -O0, with masks of the wrong sign */
-#endif
 typedef __m512 fmi_vf;
 typedef __m512i fmi_vi;
 typedef __mmask16 fmi_vm;
@@ -1377,9 +1415,6 @@ FMI_INLINE uint32_t fmi_signsi(fmi_vi a) { return _mm512_movepi32_mask(a); }
 FMI_INLINE fmi_vi fmi_gatheri(const int32_t *base, fmi_vi index) { return _mm512_i32gather_epi32(index, base, 4); }
 FMI_INLINE fmi_vf fmi_gatherf(const float *base, fmi_vi index) { return _mm512_i32gather_ps(index, base, 4); }
 FMI_INLINE fmi_vi fmi_gatherb(const uint8_t *base, fmi_vi index) { return _mm512_i32gather_epi32(index, base, 4); }
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic pop
-#endif
 FMI_INLINE void fmi_gather4(fmi_vi out[4], const int32_t *base, size_t stride, const uint32_t *index) {
   __m512i r[4];
   FMI_UNROLL
@@ -1579,6 +1614,125 @@ FMI_INLINE fmi_vf fmi_exp2_lanes(fmi_vf x) {
   sum = fmi_addf(fmi_setf(1.0f), fmi_mulf(r, sum));
   return fmi_mulf(sum, fmi_asf(fmi_lefti(fmi_addi(fmi_toi(whole), fmi_seti(127)), 23)));
 }
+#endif
+
+#if defined(FMI_SUFFIX) && FMI_BLOCK == FMI_BLOCK_BYTES
+/* ---- block: the vocabulary of bytes at each level ---- */
+
+#if FMI_LEVEL == 1
+typedef uint8_t fmi_vb;
+FMI_INLINE fmi_vb fmi_setb(int x) { return (uint8_t)x; }
+FMI_INLINE fmi_vb fmi_loadb(const uint8_t *p) { return *p; }
+FMI_INLINE void fmi_storeb(uint8_t *p, fmi_vb a) { *p = a; }
+FMI_INLINE fmi_vb fmi_subb(fmi_vb a, fmi_vb b) { return (uint8_t)(a - b); }
+FMI_INLINE fmi_vb fmi_excessb(fmi_vb a, fmi_vb b) { return (uint8_t)(a > b ? a - b : 0); }
+FMI_INLINE fmi_vb fmi_minb(fmi_vb a, fmi_vb b) { return a < b ? a : b; }
+FMI_INLINE fmi_vb fmi_maxb(fmi_vb a, fmi_vb b) { return a > b ? a : b; }
+FMI_INLINE fmi_vb fmi_meanb(fmi_vb a, fmi_vb b) { return (uint8_t)((a + b) >> 1); }
+FMI_INLINE fmi_vb fmi_andb(fmi_vb a, fmi_vb b) { return (uint8_t)(a & b); }
+FMI_INLINE fmi_vb fmi_orb(fmi_vb a, fmi_vb b) { return (uint8_t)(a | b); }
+FMI_INLINE fmi_vb fmi_xorb(fmi_vb a, fmi_vb b) { return (uint8_t)(a ^ b); }
+FMI_INLINE fmi_vb fmi_eqb(fmi_vb a, fmi_vb b) { return a == b ? 255 : 0; }
+FMI_INLINE fmi_vb fmi_pickb(fmi_vb m, fmi_vb a, fmi_vb b) { return m ? a : b; }
+FMI_INLINE bool fmi_is_zerob(fmi_vb a) { return a == 0; }
+FMI_INLINE uint32_t fmi_zerosb(fmi_vb a) { return a == 0 ? 1 : 0; }
+FMI_INLINE fmi_vi fmi_sumb(fmi_vi sums, fmi_vb a) { return fmi_addi(sums, a); }
+FMI_INLINE fmi_vi fmi_slopeb(fmi_vi sums, fmi_vb a) { return fmi_addi(sums, a); }
+FMI_INLINE uint32_t fmi_totali(fmi_vi sums) { return (uint32_t)sums; }
+
+#elif FMI_LEVEL == 2
+typedef __m128i fmi_vb;
+FMI_INLINE fmi_vb fmi_setb(int x) { return _mm_set1_epi8((char)x); }
+FMI_INLINE fmi_vb fmi_loadb(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+FMI_INLINE void fmi_storeb(uint8_t *p, fmi_vb a) { _mm_storeu_si128((__m128i *)(void *)p, a); }
+FMI_INLINE fmi_vb fmi_subb(fmi_vb a, fmi_vb b) { return _mm_sub_epi8(a, b); }
+FMI_INLINE fmi_vb fmi_excessb(fmi_vb a, fmi_vb b) { return _mm_subs_epu8(a, b); }
+FMI_INLINE fmi_vb fmi_minb(fmi_vb a, fmi_vb b) { return _mm_min_epu8(a, b); }
+FMI_INLINE fmi_vb fmi_maxb(fmi_vb a, fmi_vb b) { return _mm_max_epu8(a, b); }
+FMI_INLINE fmi_vb fmi_meanb(fmi_vb a, fmi_vb b) { /* the instruction rounds up */
+  return _mm_sub_epi8(_mm_avg_epu8(a, b), _mm_and_si128(_mm_xor_si128(a, b), _mm_set1_epi8(1)));
+}
+FMI_INLINE fmi_vb fmi_andb(fmi_vb a, fmi_vb b) { return _mm_and_si128(a, b); }
+FMI_INLINE fmi_vb fmi_orb(fmi_vb a, fmi_vb b) { return _mm_or_si128(a, b); }
+FMI_INLINE fmi_vb fmi_xorb(fmi_vb a, fmi_vb b) { return _mm_xor_si128(a, b); }
+FMI_INLINE fmi_vb fmi_eqb(fmi_vb a, fmi_vb b) { return _mm_cmpeq_epi8(a, b); }
+FMI_INLINE fmi_vb fmi_pickb(fmi_vb m, fmi_vb a, fmi_vb b) { return _mm_or_si128(_mm_and_si128(m, a), _mm_andnot_si128(m, b)); }
+FMI_INLINE uint32_t fmi_zerosb(fmi_vb a) { return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(a, _mm_setzero_si128())); }
+FMI_INLINE bool fmi_is_zerob(fmi_vb a) { return fmi_zerosb(a) == 0xFFFF; }
+FMI_INLINE fmi_vi fmi_sumb(fmi_vi sums, fmi_vb a) { return _mm_add_epi32(sums, _mm_sad_epu8(a, _mm_setzero_si128())); }
+FMI_INLINE fmi_vi fmi_slopeb(fmi_vi sums, fmi_vb a) {
+  __m128i low = _mm_madd_epi16(_mm_unpacklo_epi8(a, _mm_setzero_si128()), _mm_setr_epi16(16, 15, 14, 13, 12, 11, 10, 9));
+  __m128i high = _mm_madd_epi16(_mm_unpackhi_epi8(a, _mm_setzero_si128()), _mm_setr_epi16(8, 7, 6, 5, 4, 3, 2, 1));
+  return _mm_add_epi32(sums, _mm_add_epi32(low, high));
+}
+FMI_INLINE uint32_t fmi_totali(fmi_vi sums) {
+  sums = _mm_add_epi32(sums, _mm_srli_si128(sums, 8));
+  return (uint32_t)_mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_srli_si128(sums, 4)));
+}
+
+#elif FMI_LEVEL == 3
+typedef __m256i fmi_vb;
+FMI_INLINE fmi_vb fmi_setb(int x) { return _mm256_set1_epi8((char)x); }
+FMI_INLINE fmi_vb fmi_loadb(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+FMI_INLINE void fmi_storeb(uint8_t *p, fmi_vb a) { _mm256_storeu_si256((__m256i *)(void *)p, a); }
+FMI_INLINE fmi_vb fmi_subb(fmi_vb a, fmi_vb b) { return _mm256_sub_epi8(a, b); }
+FMI_INLINE fmi_vb fmi_excessb(fmi_vb a, fmi_vb b) { return _mm256_subs_epu8(a, b); }
+FMI_INLINE fmi_vb fmi_minb(fmi_vb a, fmi_vb b) { return _mm256_min_epu8(a, b); }
+FMI_INLINE fmi_vb fmi_maxb(fmi_vb a, fmi_vb b) { return _mm256_max_epu8(a, b); }
+FMI_INLINE fmi_vb fmi_meanb(fmi_vb a, fmi_vb b) {
+  return _mm256_sub_epi8(_mm256_avg_epu8(a, b), _mm256_and_si256(_mm256_xor_si256(a, b), _mm256_set1_epi8(1)));
+}
+FMI_INLINE fmi_vb fmi_andb(fmi_vb a, fmi_vb b) { return _mm256_and_si256(a, b); }
+FMI_INLINE fmi_vb fmi_orb(fmi_vb a, fmi_vb b) { return _mm256_or_si256(a, b); }
+FMI_INLINE fmi_vb fmi_xorb(fmi_vb a, fmi_vb b) { return _mm256_xor_si256(a, b); }
+FMI_INLINE fmi_vb fmi_eqb(fmi_vb a, fmi_vb b) { return _mm256_cmpeq_epi8(a, b); }
+FMI_INLINE fmi_vb fmi_pickb(fmi_vb m, fmi_vb a, fmi_vb b) { return _mm256_blendv_epi8(b, a, m); }
+FMI_INLINE bool fmi_is_zerob(fmi_vb a) { return _mm256_testz_si256(a, a) != 0; }
+FMI_INLINE uint32_t fmi_zerosb(fmi_vb a) { return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, _mm256_setzero_si256())); }
+FMI_INLINE fmi_vi fmi_sumb(fmi_vi sums, fmi_vb a) { return _mm256_add_epi32(sums, _mm256_sad_epu8(a, _mm256_setzero_si256())); }
+FMI_INLINE fmi_vi fmi_slopeb(fmi_vi sums, fmi_vb a) {
+  __m256i factors = _mm256_setr_epi8(32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9,
+                                     8, 7, 6, 5, 4, 3, 2, 1);
+  return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(a, factors), _mm256_set1_epi16(1)));
+}
+FMI_INLINE uint32_t fmi_totali(fmi_vi sums) {
+  __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+  half = _mm_add_epi32(half, _mm_srli_si128(half, 8));
+  return (uint32_t)_mm_cvtsi128_si32(_mm_add_epi32(half, _mm_srli_si128(half, 4)));
+}
+
+#elif FMI_LEVEL == 5
+typedef uint8x16_t fmi_vb;
+FMI_INLINE fmi_vb fmi_setb(int x) { return vdupq_n_u8((uint8_t)x); }
+FMI_INLINE fmi_vb fmi_loadb(const uint8_t *p) { return vld1q_u8(p); }
+FMI_INLINE void fmi_storeb(uint8_t *p, fmi_vb a) { vst1q_u8(p, a); }
+FMI_INLINE fmi_vb fmi_subb(fmi_vb a, fmi_vb b) { return vsubq_u8(a, b); }
+FMI_INLINE fmi_vb fmi_excessb(fmi_vb a, fmi_vb b) { return vqsubq_u8(a, b); }
+FMI_INLINE fmi_vb fmi_minb(fmi_vb a, fmi_vb b) { return vminq_u8(a, b); }
+FMI_INLINE fmi_vb fmi_maxb(fmi_vb a, fmi_vb b) { return vmaxq_u8(a, b); }
+FMI_INLINE fmi_vb fmi_meanb(fmi_vb a, fmi_vb b) { return vhaddq_u8(a, b); }
+FMI_INLINE fmi_vb fmi_andb(fmi_vb a, fmi_vb b) { return vandq_u8(a, b); }
+FMI_INLINE fmi_vb fmi_orb(fmi_vb a, fmi_vb b) { return vorrq_u8(a, b); }
+FMI_INLINE fmi_vb fmi_xorb(fmi_vb a, fmi_vb b) { return veorq_u8(a, b); }
+FMI_INLINE fmi_vb fmi_eqb(fmi_vb a, fmi_vb b) { return vceqq_u8(a, b); }
+FMI_INLINE fmi_vb fmi_pickb(fmi_vb m, fmi_vb a, fmi_vb b) { return vbslq_u8(m, a, b); }
+FMI_INLINE bool fmi_is_zerob(fmi_vb a) { return vmaxvq_u8(a) == 0; }
+FMI_INLINE uint32_t fmi_zerosb(fmi_vb a) {
+  static const uint8_t bit[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  uint8x16_t bits = vandq_u8(vceqzq_u8(a), vld1q_u8(bit));
+  return (uint32_t)vaddv_u8(vget_low_u8(bits)) | (uint32_t)vaddv_u8(vget_high_u8(bits)) << 8;
+}
+FMI_INLINE fmi_vi fmi_sumb(fmi_vi sums, fmi_vb a) {
+  return vreinterpretq_s32_u32(vpadalq_u16(vreinterpretq_u32_s32(sums), vpaddlq_u8(a)));
+}
+FMI_INLINE fmi_vi fmi_slopeb(fmi_vi sums, fmi_vb a) {
+  static const uint8_t factors[16] = {16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1};
+  uint8x16_t f = vld1q_u8(factors);
+  uint32x4_t sum = vpadalq_u16(vreinterpretq_u32_s32(sums), vmull_u8(vget_low_u8(a), vget_low_u8(f)));
+  return vreinterpretq_s32_u32(vpadalq_u16(sum, vmull_u8(vget_high_u8(a), vget_high_u8(f))));
+}
+FMI_INLINE uint32_t fmi_totali(fmi_vi sums) { return vaddvq_u32(vreinterpretq_u32_s32(sums)); }
+#endif
 #endif
 
 #if defined(FMI_COMPILING) && !defined(FMI_BLOCK)
@@ -3377,6 +3531,80 @@ FMI_FN uint32_t fmi_adler32(uint32_t adler, const void *data, size_t size) {
   return b % 65521 << 16 | a % 65521;
 }
 
+#define fmi_adler32_lanes FMI_AT_LEVEL(fmi_adler32_lanes)
+#define fmi_crc32_lanes FMI_AT_LEVEL(fmi_crc32_lanes)
+#define fmi_fold_crc FMI_AT_LEVEL(fmi_fold_crc)
+#define FMI_BLOCK FMI_BLOCK_HASHES
+#include FACEMORPH_FILENAME
+#undef FMI_BLOCK
+
+/* The same checksums with the instructions of a level (fm_simd). */
+typedef uint32_t (*fmi_checksum)(uint32_t, const void *, size_t);
+static FMI_UNUSED const fmi_checksum fmi_adler32s[] = FMI_BYTE_LEVELS(fmi_adler32_lanes);
+static FMI_UNUSED const fmi_checksum fmi_crc32s[] = FMI_BYTE_LEVELS(fmi_crc32_lanes);
+
+#endif /* FMI_COMPILING */
+
+#if defined(FMI_SUFFIX) && FMI_BLOCK == FMI_BLOCK_HASHES
+/* ---- block: checksums at each level ---- */
+
+#if FMI_LEVEL == 1
+FMI_FN uint32_t fmi_adler32_lanes(uint32_t adler, const void *data, size_t size) { return fmi_adler32(adler, data, size); }
+#else
+FMI_FN uint32_t fmi_adler32_lanes(uint32_t adler, const void *data, size_t size) {
+  enum { MOST = 5552 / FMI_BYTES }; /* 65520 (1 + n) + 255 n (n + 1) / 2 fits into 32 bits up to n = 5552 bytes */
+  const uint8_t *p = (const uint8_t *)data;
+  while (size >= FMI_BYTES) {
+    size_t n = fmi_min_size(size / FMI_BYTES, MOST);
+    uint32_t a = adler & 0xFFFF, b = adler >> 16;
+    fmi_vi sums = fmi_seti(0), before = sums, slopes = sums; /* before: of the sums, one for each vector behind */
+    size -= n * FMI_BYTES;
+    b += a * (uint32_t)(n * FMI_BYTES);
+    for (; n > 0; n--, p += FMI_BYTES) {
+      fmi_vb x = fmi_loadb(p);
+      before = fmi_addi(before, sums);
+      sums = fmi_sumb(sums, x);
+      slopes = fmi_slopeb(slopes, x);
+    }
+    a += fmi_totali(sums);
+    b += FMI_BYTES * fmi_totali(before) + fmi_totali(slopes);
+    adler = b % 65521 << 16 | a % 65521;
+  }
+  return fmi_adler32(adler, p, size);
+}
+#endif
+
+#if FMI_LEVEL == 3
+/* Folding by products without carries, after Gopal et al., "Fast CRC computation for generic polynomials using PCLMULQDQ", 2009:
+   128 bits move ahead when their halves are multiplied by powers of x. */
+FMI_INLINE __m128i fmi_fold_crc(__m128i bits, __m128i powers, __m128i ahead) {
+  __m128i low = _mm_clmulepi64_si128(bits, powers, 0x00), high = _mm_clmulepi64_si128(bits, powers, 0x11);
+  return _mm_xor_si128(ahead, _mm_xor_si128(low, high));
+}
+FMI_FN uint32_t fmi_crc32_lanes(uint32_t crc, const void *data, size_t size) {
+  const __m128i by_64 = _mm_set_epi64x(0x1C6E41596, 0x154442BD4), by_16 = _mm_set_epi64x(0x0CCAA009E, 0x1751997D0); /* bytes */
+  const __m128i *p = (const __m128i *)data;
+  uint8_t rest[16];
+  if (size < 64) return fmi_crc32(crc, data, size);
+  __m128i a = _mm_xor_si128(_mm_loadu_si128(p), _mm_cvtsi32_si128((int)~crc)), b = _mm_loadu_si128(p + 1);
+  __m128i c = _mm_loadu_si128(p + 2), d = _mm_loadu_si128(p + 3);
+  for (p += 4, size -= 64; size >= 64; p += 4, size -= 64) {
+    a = fmi_fold_crc(a, by_64, _mm_loadu_si128(p));
+    b = fmi_fold_crc(b, by_64, _mm_loadu_si128(p + 1));
+    c = fmi_fold_crc(c, by_64, _mm_loadu_si128(p + 2));
+    d = fmi_fold_crc(d, by_64, _mm_loadu_si128(p + 3));
+  }
+  a = fmi_fold_crc(fmi_fold_crc(fmi_fold_crc(a, by_16, b), by_16, c), by_16, d);
+  _mm_storeu_si128((__m128i *)(void *)rest, a);
+  return fmi_crc32(fmi_crc32(~0u, rest, 16), p, size); /* ~0: a register of zeros */
+}
+#else
+FMI_FN uint32_t fmi_crc32_lanes(uint32_t crc, const void *data, size_t size) { return fmi_crc32(crc, data, size); }
+#endif
+#endif
+
+#if defined(FMI_COMPILING) && !defined(FMI_BLOCK)
+
 typedef struct fmi_sha256 { uint32_t state[8]; uint64_t size; uint8_t block[64]; } fmi_sha256;
 
 FMI_FN uint32_t fmi_rotate_right(uint32_t x, int n) { return x >> n | x << (32 - n); }
@@ -3929,35 +4157,28 @@ FMI_FN uint64_t fmi_inflate_most(size_t size) {
 /* How hard to search. A match shorter than `shortest` (4 to 8) becomes literals; one of `lazy` or more is taken without looking whether
    the next byte starts a longer one; one of `nice` or more ends the search; `chain` candidates are tried at most. */
 typedef struct fmi_effort { unsigned shortest, lazy, nice, chain; } fmi_effort;
-static const fmi_effort fmi_effort_image = {8, 16, 64, 8};  /* filtered rows: short matches cost more than their literals */
-static const fmi_effort fmi_effort_data = {4, 32, 160, 96};  /* numbers and text */
+static FMI_UNUSED const fmi_effort fmi_effort_data = {4, 32, 160, 96}; /* numbers and text */
 
 enum { FMI_TOKENS = 16384, FMI_HASH_BITS = 15, FMI_WINDOW = 32768, FMI_HASH_READS = 8, FMI_LONGEST_MATCH = 258 };
 
-/* Everything that deflating needs: its scratch memory, so that a worker thread allocates nothing. */
-typedef struct fmi_deflater {
-  uint8_t *out;
-  uint64_t bits;                      /* to be written; count of them */
-  unsigned count;
-  const uint8_t *data;
-  size_t size, inserted;              /* positions below `inserted` are in the chains */
-  const fmi_effort *effort;
-  size_t block_start, token_count;
-  uint32_t literal_counts[286], distance_counts[30];
-  uint32_t tokens[FMI_TOKENS];        /* a literal, or length << 16 | distance */
-  uint32_t head[1 << FMI_HASH_BITS];  /* 1 + the last position of each hash, 0: none */
-  uint16_t back[FMI_WINDOW];          /* how far behind each position the one before it with its hash lies, 0: none or too far */
-} fmi_deflater;
+enum { FMI_ZLIB_HEADER = 0x9C78 }; /* deflate, a window of 32 KB, default level (RFC 1950, 2.2), first byte lowest */
 
-FMI_FN void fmi_put_bits(fmi_deflater *d, uint32_t value, unsigned count) { /* count <= 32; behind a flush 56 fit */
-  d->bits |= (uint64_t)value << d->count;
-  d->count += count;
+/* Bits on their way out, first bit lowest. */
+typedef struct fmi_bit_writer { uint8_t *out; uint64_t bits; unsigned count; } fmi_bit_writer;
+
+FMI_INLINE void fmi_put_bits(fmi_bit_writer *w, uint32_t value, unsigned count) { /* count <= 32; behind a flush 56 fit */
+  w->bits |= (uint64_t)value << w->count;
+  w->count += count;
 }
-FMI_FN void fmi_flush_bits(fmi_deflater *d) { /* writes 8 bytes, of which the whole ones count */
-  fmi_put_le64(d->out, d->bits);
-  d->out += d->count >> 3;
-  d->bits >>= d->count & ~7u;
-  d->count &= 7;
+FMI_INLINE void fmi_flush_bits(fmi_bit_writer *w) { /* writes 8 bytes, of which the whole ones count */
+  fmi_put_le64(w->out, w->bits);
+  w->out += w->count >> 3;
+  w->bits >>= w->count & ~7u;
+  w->count &= 7;
+}
+FMI_FN void fmi_end_byte(fmi_bit_writer *w) {
+  w->count = (w->count + 7) & ~7u;
+  fmi_flush_bits(w);
 }
 
 FMI_FN unsigned fmi_log2_floor(unsigned x) {
@@ -3969,13 +4190,14 @@ FMI_FN unsigned fmi_log2_floor(unsigned x) {
   return n;
 #endif
 }
-/* How many of the lower bytes of a difference are 0. */
-FMI_FN unsigned fmi_equal_bytes(uint64_t difference) {
+/* How many of the lower bits are 0; x is not. */
+FMI_FN unsigned fmi_low_zeros(uint64_t x) {
 #if defined(__GNUC__) || defined(__clang__)
-  return (unsigned)__builtin_ctzll(difference) / 8;
+  return (unsigned)__builtin_ctzll(x);
 #else
   unsigned n = 0;
-  for (; !(difference & 255); difference >>= 8) n++;
+  for (unsigned step = 32; step > 0; step /= 2)
+    if (!(x << (64 - n - step))) n += step;
   return n;
 #endif
 }
@@ -3995,18 +4217,32 @@ FMI_FN unsigned fmi_distance_symbol(unsigned distance) {
   return 2 * extra + (x >> extra);
 }
 
+/* The symbols that occur (at most 286), the rarest first, equal ones in their order; returns how many. Digit by digit. */
+FMI_FN unsigned fmi_sort_symbols(uint16_t *sorted, const uint32_t *counts, unsigned symbols) {
+  uint16_t other[286];
+  uint32_t most = 0;
+  unsigned n = 0;
+  for (unsigned s = 0; s < symbols; s++)
+    if (counts[s]) {
+      sorted[n++] = (uint16_t)s;
+      most |= counts[s];
+    }
+  for (unsigned shift = 0; shift < 32 && most >> shift; shift += 8) {
+    uint16_t start[257] = {0};
+    for (unsigned i = 0; i < n; i++) start[1 + (counts[sorted[i]] >> shift & 255)]++;
+    for (unsigned i = 1; i < 256; i++) start[i] = (uint16_t)(start[i] + start[i - 1]);
+    for (unsigned i = 0; i < n; i++) other[start[counts[sorted[i]] >> shift & 255]++] = sorted[i];
+    memcpy(sorted, other, n * sizeof *sorted);
+  }
+  return n;
+}
+
 /* Code lengths of an optimal prefix code (Huffman 1952), none above `most`. At least two symbols get a code. */
 FMI_FN void fmi_huffman_lengths(uint8_t *lengths, const uint32_t *counts, unsigned symbols, unsigned most) {
   uint32_t weight[2 * 286];
   uint16_t parent[2 * 286], sorted[286];
-  unsigned n = 0, totals[33] = {0};
+  unsigned n = fmi_sort_symbols(sorted, counts, symbols), totals[33] = {0};
   memset(lengths, 0, symbols);
-  for (unsigned s = 0; s < symbols; s++)
-    if (counts[s]) {
-      unsigned i = n++;
-      for (; i > 0 && counts[sorted[i - 1]] > counts[s]; i--) sorted[i] = sorted[i - 1];
-      sorted[i] = (uint16_t)s;
-    }
   if (n < 2) {
     unsigned used = n == 1 ? sorted[0] : 0;
     lengths[used] = lengths[used == 0 ? 1 : 0] = 1;
@@ -4046,13 +4282,17 @@ FMI_FN void fmi_huffman_lengths(uint8_t *lengths, const uint32_t *counts, unsign
 
 /* The codes that follow from their lengths (RFC 1951, 3.2.2), first bit lowest. */
 FMI_FN void fmi_assign_codes(uint16_t *codes, const uint8_t *lengths, unsigned symbols) {
-  unsigned code = 0;
-  for (unsigned length = 1; length <= 15; length++)
-    for (unsigned s = 0; s < symbols; s++)
-      if (lengths[s] == length) {
-        codes[s] = (uint16_t)code;
-        code = fmi_next_code(code, length);
-      }
+  unsigned counts[16] = {0}, next[16] = {0};
+  for (unsigned s = 0; s < symbols; s++) counts[lengths[s]]++;
+  counts[0] = 0;
+  for (unsigned length = 1; length < 16; length++) next[length] = (next[length - 1] + counts[length - 1]) << 1;
+  for (unsigned s = 0; s < symbols; s++) {
+    unsigned code = next[lengths[s]]++ << (16 - lengths[s]);
+    code = (code & 0x5555) << 1 | (code >> 1 & 0x5555); /* turned round */
+    code = (code & 0x3333) << 2 | (code >> 2 & 0x3333);
+    code = (code & 0x0F0F) << 4 | (code >> 4 & 0x0F0F);
+    codes[s] = (uint16_t)(code << 8 | (code >> 8 & 0xFF));
+  }
 }
 
 /* The code lengths of a block as they stand in its header: runs are shortened (RFC 1951, 3.2.7). */
@@ -4099,89 +4339,125 @@ FMI_FN void fmi_make_code_header(fmi_code_header *h, const uint8_t lengths[320])
   h->bits = 14 + 3 * h->order_count + 2 * counts[16] + 3 * counts[17] + 7 * counts[18];
   for (unsigned i = 0; i < 19; i++) h->bits += (size_t)counts[i] * h->lengths[i];
 }
-FMI_FN void fmi_put_code_header(fmi_deflater *d, const fmi_code_header *h) {
+FMI_FN void fmi_put_code_header(fmi_bit_writer *w, const fmi_code_header *h) {
   static const uint8_t extra[3] = {2, 3, 7};
-  fmi_put_bits(d, h->literal_count - 257, 5);
-  fmi_put_bits(d, h->distance_count - 1, 5);
-  fmi_put_bits(d, h->order_count - 4, 4);
+  fmi_put_bits(w, h->literal_count - 257, 5);
+  fmi_put_bits(w, h->distance_count - 1, 5);
+  fmi_put_bits(w, h->order_count - 4, 4);
   for (unsigned i = 0; i < h->order_count; i++) {
-    fmi_flush_bits(d);
-    fmi_put_bits(d, h->lengths[fmi_length_order[i]], 3);
+    fmi_flush_bits(w);
+    fmi_put_bits(w, h->lengths[fmi_length_order[i]], 3);
   }
   for (unsigned i = 0; i < h->item_count; i++) {
     unsigned item = h->items[i];
-    fmi_flush_bits(d);
-    fmi_put_bits(d, h->codes[item], h->lengths[item]);
-    if (item >= 16) fmi_put_bits(d, h->repeats[i], extra[item - 16]);
+    fmi_flush_bits(w);
+    fmi_put_bits(w, h->codes[item], h->lengths[item]);
+    if (item >= 16) fmi_put_bits(w, h->repeats[i], extra[item - 16]);
   }
 }
 
-/* Size in bits of the block's symbols under these code lengths. */
-FMI_FN size_t fmi_block_bits(const fmi_deflater *d, const uint8_t lengths[320]) {
+/* The shorter of the two ways to code a block, and its size in bits by these counts. */
+typedef struct fmi_block_code { uint8_t lengths[320]; bool is_fixed; size_t bits; fmi_code_header header; } fmi_block_code;
+
+FMI_FN size_t fmi_block_bits(const uint8_t lengths[320], const uint32_t literal_counts[286], const uint32_t distance_counts[30]) {
   size_t bits = 0;
   for (unsigned s = 0; s < 286; s++)
-    bits += (size_t)d->literal_counts[s] * (lengths[s] + (s > 256 ? fmi_length_extra[s - 257] : 0u));
-  for (unsigned s = 0; s < 30; s++)
-    bits += (size_t)d->distance_counts[s] * ((size_t)lengths[288 + s] + fmi_distance_extra[s]);
+    bits += (size_t)literal_counts[s] * (lengths[s] + (s > 256 ? fmi_length_extra[s - 257] : 0u));
+  for (unsigned s = 0; s < 30; s++) bits += (size_t)distance_counts[s] * ((size_t)lengths[288 + s] + fmi_distance_extra[s]);
   return bits;
 }
+/* No literal's or length's code gets longer than `most` bits. */
+FMI_FN void fmi_choose_code(fmi_block_code *code, const uint32_t literal_counts[286], const uint32_t distance_counts[30],
+                            unsigned most) {
+  uint8_t fixed[320];
+  memset(code->lengths, 0, sizeof code->lengths);
+  fmi_huffman_lengths(code->lengths, literal_counts, 286, most);
+  fmi_huffman_lengths(code->lengths + 288, distance_counts, 30, 15);
+  fmi_make_code_header(&code->header, code->lengths);
+  code->bits = code->header.bits + fmi_block_bits(code->lengths, literal_counts, distance_counts);
+  fmi_fixed_lengths(fixed);
+  size_t fixed_bits = fmi_block_bits(fixed, literal_counts, distance_counts);
+  code->is_fixed = fixed_bits <= code->bits;
+  if (code->is_fixed) {
+    code->bits = fixed_bits;
+    memcpy(code->lengths, fixed, sizeof fixed);
+  }
+}
+FMI_FN void fmi_open_block(fmi_bit_writer *w, const fmi_block_code *code, bool last) {
+  fmi_put_bits(w, (last ? 1u : 0u) | (code->is_fixed ? 2u : 4u), 3);
+  if (!code->is_fixed) fmi_put_code_header(w, &code->header);
+  fmi_flush_bits(w);
+}
+
+/* A stored block's frame, for at most 65,535 bytes behind it. */
+FMI_FN void fmi_open_stored(fmi_bit_writer *w, size_t size, bool last) {
+  fmi_put_bits(w, last, 3);
+  fmi_end_byte(w);
+  fmi_put_bits(w, (uint32_t)size, 16);
+  fmi_put_bits(w, (uint32_t)size ^ 0xFFFF, 16);
+  fmi_flush_bits(w);
+}
+
+/* Everything that deflating needs: its scratch memory, so that a worker thread allocates nothing. */
+typedef struct fmi_deflater {
+  fmi_bit_writer bits;
+  const uint8_t *data;
+  size_t size, inserted;              /* positions below `inserted` are in the chains */
+  const fmi_effort *effort;
+  size_t block_start, token_count;
+  uint32_t literal_counts[286], distance_counts[30];
+  uint32_t tokens[FMI_TOKENS];        /* a literal, or length << 16 | distance */
+  uint32_t head[1 << FMI_HASH_BITS];  /* 1 + the last position of each hash, 0: none */
+  uint16_t back[FMI_WINDOW];          /* how far behind each position the one before it with its hash lies, 0: none or too far */
+} fmi_deflater;
 
 FMI_FN void fmi_put_tokens(fmi_deflater *d, const uint8_t lengths[320]) {
   uint16_t codes[320];
+  fmi_bit_writer w = d->bits;
   fmi_assign_codes(codes, lengths, 288);
   fmi_assign_codes(codes + 288, lengths + 288, 32);
   for (size_t i = 0; i < d->token_count; i++) {
     uint32_t token = d->tokens[i];
-    fmi_flush_bits(d);
+    fmi_flush_bits(&w);
     if (token < 256) {
-      fmi_put_bits(d, codes[token], lengths[token]);
+      fmi_put_bits(&w, codes[token], lengths[token]);
       continue;
     }
     unsigned length = token >> 16, distance = token & 0xFFFF;
     unsigned a = fmi_length_symbol(length), b = fmi_distance_symbol(distance);
-    fmi_put_bits(d, codes[a], lengths[a]);
-    fmi_put_bits(d, length - fmi_length_base[a - 257], fmi_length_extra[a - 257]);
-    fmi_put_bits(d, codes[288 + b], lengths[288 + b]);
-    fmi_put_bits(d, distance - fmi_distance_base[b], fmi_distance_extra[b]);
+    fmi_put_bits(&w, codes[a], lengths[a]);
+    fmi_put_bits(&w, length - fmi_length_base[a - 257], fmi_length_extra[a - 257]);
+    fmi_put_bits(&w, codes[288 + b], lengths[288 + b]);
+    fmi_put_bits(&w, distance - fmi_distance_base[b], fmi_distance_extra[b]);
   }
-  fmi_flush_bits(d);
-  fmi_put_bits(d, codes[256], lengths[256]);
-  fmi_flush_bits(d);
+  fmi_flush_bits(&w);
+  fmi_put_bits(&w, codes[256], lengths[256]);
+  fmi_flush_bits(&w);
+  d->bits = w;
 }
 
 /* The bytes [from, to) as stored blocks; an empty one if there are none. */
 FMI_FN void fmi_put_stored(fmi_deflater *d, size_t from, size_t to, bool last) {
   do {
     size_t n = fmi_min_size(to - from, 65535);
-    fmi_put_bits(d, last && from + n == to, 3);
-    fmi_put_bits(d, 0, (8 - (d->count & 7)) & 7);
-    fmi_put_bits(d, (uint32_t)n, 16);
-    fmi_put_bits(d, (uint32_t)n ^ 0xFFFF, 16);
-    fmi_flush_bits(d);
-    if (n) memcpy(d->out, d->data + from, n);
-    d->out += n;
+    fmi_open_stored(&d->bits, n, last && from + n == to);
+    if (n) memcpy(d->bits.out, d->data + from, n);
+    d->bits.out += n;
     from += n;
   } while (from < to);
 }
 
 /* Writes the tokens gathered so far, which stand for the bytes from block_start to end, in the shortest of the three ways. */
 FMI_FN void fmi_end_block(fmi_deflater *d, size_t end, bool last) {
-  uint8_t own[320] = {0}, fixed[320];
-  fmi_code_header header;
+  fmi_block_code code;
   d->literal_counts[256] = 1;
-  fmi_huffman_lengths(own, d->literal_counts, 286, 15);
-  fmi_huffman_lengths(own + 288, d->distance_counts, 30, 15);
-  fmi_fixed_lengths(fixed);
-  fmi_make_code_header(&header, own);
-  size_t own_bits = header.bits + fmi_block_bits(d, own), fixed_bits = fmi_block_bits(d, fixed);
-  size_t bytes = end - d->block_start, stored_bits = 8 * bytes + 40 * (bytes / 65535 + 1);
-  if (stored_bits <= own_bits && stored_bits <= fixed_bits) {
+  fmi_choose_code(&code, d->literal_counts, d->distance_counts, 15);
+  size_t bytes = end - d->block_start;
+  if (8 * bytes + 40 * (bytes / 65535 + 1) <= code.bits) {
     fmi_put_stored(d, d->block_start, end, last);
   } else {
-    bool is_fixed = fixed_bits <= own_bits;
-    fmi_put_bits(d, (last ? 1u : 0u) | (is_fixed ? 2u : 4u), 3);
-    if (!is_fixed) fmi_put_code_header(d, &header);
-    fmi_put_tokens(d, is_fixed ? fixed : own);
+    fmi_open_block(&d->bits, &code, last);
+    fmi_put_tokens(d, code.lengths);
   }
   memset(d->literal_counts, 0, sizeof d->literal_counts);
   memset(d->distance_counts, 0, sizeof d->distance_counts);
@@ -4234,7 +4510,7 @@ FMI_FN uint32_t fmi_find_match(fmi_deflater *d, size_t position, unsigned longes
       unsigned length = 0;
       for (; length + 8 <= most; length += 8) {
         uint64_t difference = fmi_le64(there + length) ^ fmi_le64(here + length);
-        if (difference) { length += fmi_equal_bytes(difference); break; }
+        if (difference) { length += fmi_low_zeros(difference) / 8; break; }
       }
       if (length + 8 > most) while (length < most && there[length] == here[length]) length++;
       if (length > longest) {
@@ -4278,9 +4554,8 @@ FMI_FN size_t fmi_deflate_bound(size_t size) {
    is below 2^32 - 1. */
 FMI_FN size_t fmi_deflate(fmi_deflater *d, uint8_t *out, const uint8_t *data, size_t size, const fmi_effort *effort) {
   FACEMORPH_ASSERT(size < 0xFFFFFFFFu);
-  d->out = out;
-  d->bits = 0;
-  d->count = 0;
+  memset(&d->bits, 0, sizeof d->bits);
+  d->bits.out = out;
   d->data = data;
   d->size = size;
   d->inserted = d->block_start = d->token_count = 0;
@@ -4288,14 +4563,13 @@ FMI_FN size_t fmi_deflate(fmi_deflater *d, uint8_t *out, const uint8_t *data, si
   memset(d->literal_counts, 0, sizeof d->literal_counts);
   memset(d->distance_counts, 0, sizeof d->distance_counts);
   memset(d->head, 0, sizeof d->head);
-  fmi_put_bits(d, 0x9C78, 16); /* deflate, a window of 32 KB, default level (RFC 1950, 2.2) */
-  fmi_flush_bits(d);
+  fmi_put_bits(&d->bits, FMI_ZLIB_HEADER, 16);
+  fmi_flush_bits(&d->bits);
   fmi_deflate_tokens(d);
   fmi_end_block(d, size, true);
-  d->count = (d->count + 7) & ~7u;
-  fmi_flush_bits(d);
-  fmi_put_be32(d->out, fmi_adler32(1, data, size));
-  return (size_t)(d->out + 4 - out);
+  fmi_end_byte(&d->bits);
+  fmi_put_be32(d->bits.out, fmi_adler32(1, data, size));
+  return (size_t)(d->bits.out + 4 - out);
 }
 
 /* ============================================================ [FM:images] ===========================================
@@ -12990,147 +13264,631 @@ FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_fra
 #endif /* FACEMORPH_NO_RENDER */
 
 /* ============================================================ [FM:writers] ==========================================
-   PNG writing: 8 bits, 1 to 4 channels, a filter chosen for each row.
-   Guarantees: the same image gives the same bytes everywhere; fmi_png_encode allocates nothing and may run in any thread.
-   Trusts: the image's size and pixels (checked by fm_write_png). Test: tests/test_writers.c */
+   PNG writing: 8 bits, 1 to 4 channels, a filter chosen for each row. Filtered rows of pictures hold little that repeats beyond
+   runs of zeros, so that literals and runs are all that is coded, but for rows that are grey and yet have colours.
+   Guarantees: the same image gives the same bytes everywhere; fmi_png_encode allocates nothing and may run in any thread;
+   its scratch memory holds a few rows and one deflate block. Trusts: the image's size and pixels (checked by fm_write_png).
+   Test: tests/test_writers.c */
 
 #ifndef FACEMORPH_NO_WRITERS
 
-/* ---- a chunk ---- */
+/* Strips of a row are looked at and filtered at a time. A run of zeros shorter than FMI_PNG_RUN costs less as literals (in a
+   grey row, shorter than FMI_PNG_GREY_RUN as a part of longer matches). A block
+   ends when it has as many bytes, tokens or matches as fit; its code comes from a quarter of its literals if they are
+   FMI_PNG_SAMPLED or more. Codes of at most 14 bits: four fit into 64 with the 7 that a byte may leave over. */
+enum {
+  FMI_PNG_STRIP = 64, FMI_PNG_RUN = 12, FMI_PNG_GREY_RUN = 48, FMI_PNG_BYTES = 32768, FMI_PNG_TOKENS = 8192, FMI_PNG_MATCHES = 8192,
+  FMI_PNG_SAMPLED = 8192, FMI_PNG_LONGEST_CODE = 14, FMI_PNG_LONGEST_RUN = 65535, FMI_PNG_HISTORY = 65536,
+  FMI_PNG_HASH_BITS = 11, FMI_PNG_LEAST = 3 * FMI_PNG_MATCHES,
+  /* the longest block: header, literals, matches (14 bits, 5 extra, 15, 13 extra) with those of the last token, checksum */
+  FMI_PNG_PACKED = 512 + FMI_PNG_BYTES / 8 * FMI_PNG_LONGEST_CODE + (FMI_PNG_MATCHES + FMI_PNG_LONGEST_RUN / 258 + 2) * 6 + 64
+};
 
-/* Completes a chunk whose data stand at out + 8 already; returns where the next one begins. */
-FMI_FN uint8_t *fmi_png_put_chunk(uint8_t *out, const char *name, size_t size) {
-  fmi_put_be32(out, (uint32_t)size);
-  memcpy(out + 4, name, 4);
-  fmi_put_be32(out + 8 + size, fmi_crc32(0, out + 4, size + 4));
-  return out + 12 + size;
-}
+/* So many literals, and then a copy of so many bytes (0, or 3 and more) from so far behind. Distance 1 is a run of zeros. */
+typedef struct fmi_png_token { uint16_t literals, length, distance; } fmi_png_token;
 
-/* One text as tEXt, or as iTXt (not compressed, no language) where it is not ASCII. */
-FMI_FN uint8_t *fmi_png_put_text(uint8_t *out, const char *keyword, const char *text) {
-  size_t length = strlen(text), i = 0, n = strlen(keyword) + 1;
-  memcpy(out + 8, keyword, n);
-  while (i < length && (unsigned char)text[i] < 0x80) i++;
-  bool international = i < length;
-  if (international) {
-    memset(out + 8 + n, 0, 4);
-    n += 4;
+/* A copy's matches: `whole` of 258, then up to two others of 3 and more; 0: none. */
+typedef struct fmi_png_matches { unsigned whole, rest[2]; } fmi_png_matches;
+FMI_INLINE fmi_png_matches fmi_png_split(unsigned length) {
+  fmi_png_matches m;
+  m.whole = length / FMI_LONGEST_MATCH;
+  m.rest[0] = length % FMI_LONGEST_MATCH;
+  m.rest[1] = 0;
+  if (m.whole > 0 && (m.rest[0] == 1 || m.rest[0] == 2)) {
+    m.whole--;
+    m.rest[0] += FMI_LONGEST_MATCH - 3;
+    m.rest[1] = 3;
   }
-  memcpy(out + 8 + n, text, length);
-  return fmi_png_put_chunk(out, international ? "iTXt" : "tEXt", n + length);
+  return m;
 }
 
-/* ---- filters ---- */
+/* The bytes of a row behind its first pixel, cut into strips. A strip that every filter turns into zeros is flat; spans (begin,
+   end, ...) hold the others. */
+typedef struct fmi_png_row { const uint8_t *row, *above; size_t size, step, *spans, span_count; } fmi_png_row;
 
-/* Applies filter 0 to 4 (third edition, 9.2) to the bytes [from, end) of a row; returns the sum of the results' magnitudes as
-   signed bytes. step: bytes a pixel. */
-FMI_FN uint64_t fmi_png_filter_bytes(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter,
-                                     size_t from, size_t end, size_t step) {
-  uint64_t sum = 0;
-  for (size_t i = from; i < end; i++) {
-    int a = i < step ? 0 : row[i - step], b = above[i], c = i < step ? 0 : above[i - step];
-    int guess = filter == 0 ? 0 : filter == 1 ? a : filter == 2 ? b : filter == 3 ? (a + b) / 2 : fmi_paeth(a, b, c);
-    to[i] = (uint8_t)(row[i] - guess);
-    sum += to[i] < 128 ? to[i] : 256u - to[i];
+/* From FMI_PNG_STRIP - n on: 255 for n bytes. */
+static const uint8_t fmi_png_edge[2 * FMI_PNG_STRIP] = {
+  255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+  255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+  255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+
+#define fmi_png_paeth_lanes FMI_AT_LEVEL(fmi_png_paeth_lanes)
+#define fmi_png_left_over FMI_AT_LEVEL(fmi_png_left_over)
+#define fmi_png_is_flat FMI_AT_LEVEL(fmi_png_is_flat)
+#define fmi_png_add_cost FMI_AT_LEVEL(fmi_png_add_cost)
+#define fmi_png_survey FMI_AT_LEVEL(fmi_png_survey)
+#define fmi_png_filter_with FMI_AT_LEVEL(fmi_png_filter_with)
+#define fmi_png_filter FMI_AT_LEVEL(fmi_png_filter)
+#define fmi_put_code FMI_AT_LEVEL(fmi_put_code)
+#define fmi_png_put_match FMI_AT_LEVEL(fmi_png_put_match)
+#define fmi_png_put_tokens FMI_AT_LEVEL(fmi_png_put_tokens)
+#define FMI_BLOCK FMI_BLOCK_PNG_WRITER
+#include FACEMORPH_FILENAME
+#undef FMI_BLOCK
+#endif
+#endif /* FMI_COMPILING */
+
+#if defined(FMI_SUFFIX) && FMI_BLOCK == FMI_BLOCK_PNG_WRITER
+/* ---- block: filters and codes at each level ---- */
+
+/* Of left, above and corner the one nearest to left + above - corner (third edition, 9.4). With the corner between the others, what
+   that is away from the lower one is what the corner is below the higher one, and the other way round; with the corner outside,
+   the farther one of the two is it, and the clipped distance says so. */
+FMI_INLINE fmi_vb fmi_png_paeth_lanes(fmi_vb left, fmi_vb above, fmi_vb corner) {
+  fmi_vb low = fmi_minb(left, above), high = fmi_maxb(left, above);
+  fmi_vb to_low = fmi_excessb(high, corner), to_high = fmi_excessb(corner, low), nearer = fmi_minb(to_low, to_high);
+  fmi_vb to_corner = fmi_subb(fmi_maxb(to_low, to_high), nearer);
+  fmi_vb guess = fmi_pickb(fmi_eqb(nearer, to_low), low, high);
+  return fmi_pickb(fmi_eqb(fmi_minb(nearer, to_corner), nearer), guess, corner);
+}
+
+/* What filter 1 to 4 leaves of the bytes at p; q: the row above. */
+FMI_INLINE fmi_vb fmi_png_left_over(const uint8_t *p, const uint8_t *q, size_t step, unsigned filter) {
+  fmi_vb x = fmi_loadb(p);
+  if (filter == 1) return fmi_subb(x, fmi_loadb(p - step));
+  if (filter == 2) return fmi_subb(x, fmi_loadb(q));
+  if (filter == 3) return fmi_subb(x, fmi_meanb(fmi_loadb(p - step), fmi_loadb(q)));
+  return fmi_subb(x, fmi_png_paeth_lanes(fmi_loadb(p - step), fmi_loadb(q), fmi_loadb(q - step)));
+}
+
+FMI_INLINE bool fmi_png_is_flat(const uint8_t *p, const uint8_t *q, size_t step) {
+  fmi_vb different = fmi_setb(0);
+  for (int i = 0; i < FMI_PNG_STRIP; i += FMI_BYTES) {
+    fmi_vb x = fmi_loadb(p + i), left = fmi_xorb(x, fmi_loadb(p + i - step));
+    fmi_vb up = fmi_orb(fmi_xorb(x, fmi_loadb(q + i)), fmi_xorb(x, fmi_loadb(q + i - step)));
+    different = fmi_orb(different, fmi_orb(left, up));
   }
-  return sum;
+  return fmi_is_zerob(different);
 }
 
-#if defined(FMI_SSE2)
-FMI_FN uint64_t fmi_png_filter(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter, size_t size,
-                               size_t step) {
-  size_t i = fmi_min_size(step, size);
-  uint64_t sum = fmi_png_filter_bytes(to, row, above, filter, 0, i, step);
-  __m128i zero = _mm_setzero_si128(), sums = zero; /* two sums of 64 bits */
-  for (; i + 16 <= size; i += 16) {
-    __m128i x = fmi_load_bytes(row + i), a = fmi_load_bytes(row + i - step), b = fmi_load_bytes(above + i);
-    __m128i guess = filter == 0   ? zero
-                    : filter == 1 ? a
-                    : filter == 2 ? b
-                    : filter == 3 ? fmi_average_16(a, b)
-                                  : fmi_paeth_16(a, b, fmi_load_bytes(above + i - step));
-    x = _mm_sub_epi8(x, guess);
-    fmi_store_bytes(to + i, x);
-    sums = _mm_add_epi64(sums, _mm_sad_epu8(_mm_min_epu8(x, _mm_sub_epi8(zero, x)), zero));
-  }
-  uint64_t halves[2];
-  memcpy(halves, &sums, 16);
-  return sum + halves[0] + halves[1] + fmi_png_filter_bytes(to, row, above, filter, i, size, step);
+/* What a byte costs grows with its distance from 0, but not for long: codes have a longest length. */
+FMI_INLINE fmi_vi fmi_png_add_cost(fmi_vi cost, fmi_vb x, fmi_vb mask) {
+  x = fmi_andb(x, mask);
+  return fmi_sumb(cost, fmi_minb(fmi_minb(x, fmi_subb(fmi_setb(0), x)), fmi_setb(16)));
 }
-#else
-FMI_FN uint64_t fmi_png_filter(uint8_t *to, const uint8_t *row, const uint8_t *above, unsigned filter, size_t size,
-                               size_t step) {
-  return fmi_png_filter_bytes(to, row, above, filter, 0, size, step);
+
+/* Finds the spans and returns the cheapest filter, of equal ones Paeth's, then the first. */
+FMI_FN unsigned fmi_png_survey(fmi_png_row *r) {
+  size_t step = r->step, *span = r->spans;
+  fmi_vi sub = fmi_seti(0), up = sub, mean = sub, paeth = sub; /* costs */
+  for (size_t i = 0; i < r->size;) {
+    while (i < r->size && fmi_png_is_flat(r->row + i, r->above + i, step)) i += FMI_PNG_STRIP;
+    if (i >= r->size) break;
+    *span++ = i;
+    do {
+      const uint8_t *p = r->row + i, *q = r->above + i;
+      const uint8_t *edge = fmi_png_edge + FMI_PNG_STRIP - fmi_min_size(r->size - i, FMI_PNG_STRIP);
+      for (int k = 0; k < FMI_PNG_STRIP; k += FMI_BYTES) {
+        fmi_vb mask = fmi_loadb(edge + k);
+        sub = fmi_png_add_cost(sub, fmi_png_left_over(p + k, q + k, step, 1), mask);
+        up = fmi_png_add_cost(up, fmi_png_left_over(p + k, q + k, step, 2), mask);
+        mean = fmi_png_add_cost(mean, fmi_png_left_over(p + k, q + k, step, 3), mask);
+        paeth = fmi_png_add_cost(paeth, fmi_png_left_over(p + k, q + k, step, 4), mask);
+      }
+      i += FMI_PNG_STRIP;
+    } while (i < r->size && !fmi_png_is_flat(r->row + i, r->above + i, step));
+    *span++ = fmi_min_size(i, r->size);
+  }
+  r->span_count = (size_t)(span - r->spans) / 2;
+  const uint32_t costs[4] = {fmi_totali(paeth), fmi_totali(sub), fmi_totali(up), fmi_totali(mean)};
+  unsigned best = 0;
+  for (unsigned f = 1; f < 4; f++)
+    if (costs[f] < costs[best]) best = f;
+  return best > 0 ? best : 4;
+}
+
+/* Filters the spans, up to whole strips, into `to`; bit k of zeros[i] is set where byte 64 i + k is 0. */
+FMI_INLINE void fmi_png_filter_with(uint8_t *to, uint64_t *zeros, const fmi_png_row *r, unsigned filter) {
+  for (size_t s = 0; s < r->span_count; s++)
+    for (size_t i = r->spans[2 * s]; i < r->spans[2 * s + 1]; i += FMI_PNG_STRIP) {
+      uint64_t bits = 0;
+      for (int k = 0; k < FMI_PNG_STRIP; k += FMI_BYTES) {
+        fmi_vb x = fmi_png_left_over(r->row + i + k, r->above + i + k, r->step, filter);
+        fmi_storeb(to + i + k, x);
+        bits |= (uint64_t)fmi_zerosb(x) << k;
+      }
+      zeros[i / FMI_PNG_STRIP] = bits;
+    }
+}
+FMI_FN void fmi_png_filter(uint8_t *to, uint64_t *zeros, const fmi_png_row *r, unsigned filter) {
+  switch (filter) {
+    case 1: fmi_png_filter_with(to, zeros, r, 1); break;
+    case 2: fmi_png_filter_with(to, zeros, r, 2); break;
+    case 3: fmi_png_filter_with(to, zeros, r, 3); break;
+    default: fmi_png_filter_with(to, zeros, r, 4); break;
+  }
+}
+
+/* codes[s]: the code of a literal or a length, of a distance from 288 on, above its length in the lowest 8 bits. */
+FMI_INLINE void fmi_put_code(fmi_bit_writer *w, uint32_t code) {
+  w->bits |= (uint64_t)(code >> 8) << (w->count & 63);
+  w->count += code & 255;
+}
+FMI_INLINE void fmi_png_put_match(fmi_bit_writer *w, const uint32_t codes[320], unsigned length, unsigned distance) {
+  unsigned a = fmi_length_symbol(length), b = fmi_distance_symbol(distance);
+  fmi_put_code(w, codes[a]);
+  fmi_put_bits(w, length - fmi_length_base[a - 257], fmi_length_extra[a - 257]);
+  fmi_put_code(w, codes[288 + b]);
+  fmi_put_bits(w, distance - fmi_distance_base[b], fmi_distance_extra[b]);
+  fmi_flush_bits(w);
+}
+/* Plain C, but shifts by a variable count are faster at the higher levels. */
+FMI_FN void fmi_png_put_tokens(fmi_bit_writer *writer, const uint32_t codes[320], const uint8_t *bytes, const fmi_png_token *token,
+                               const fmi_png_token *end) {
+  fmi_bit_writer w = *writer;
+  for (; token < end; token++) {
+    unsigned n = token->literals;
+    for (; n >= 4; n -= 4, bytes += 4) {
+      fmi_put_code(&w, codes[bytes[0]]);
+      fmi_put_code(&w, codes[bytes[1]]);
+      fmi_put_code(&w, codes[bytes[2]]);
+      fmi_put_code(&w, codes[bytes[3]]);
+      fmi_flush_bits(&w);
+    }
+    for (; n > 0; n--, bytes++) fmi_put_code(&w, codes[*bytes]);
+    fmi_flush_bits(&w);
+    fmi_png_matches matches = fmi_png_split(token->length);
+    for (; matches.whole > 0; matches.whole--) fmi_png_put_match(&w, codes, FMI_LONGEST_MATCH, token->distance);
+    for (int k = 0; k < 2; k++)
+      if (matches.rest[k]) fmi_png_put_match(&w, codes, matches.rest[k], token->distance);
+    if (token->distance > 1) bytes += token->length;
+  }
+  fmi_put_code(&w, codes[256]);
+  fmi_flush_bits(&w);
+  *writer = w;
 }
 #endif
 
-/* Filters all rows, each in the way that leaves the smallest magnitudes (third edition, 12.7). `rows` has room for them, each with
-   its filter's number before it, and for two rows more. */
-FMI_FN void fmi_png_filter_rows(uint8_t *rows, const fm_image *image) {
-  size_t step = (size_t)image->channels, size = (size_t)image->width * step;
-  uint8_t *trial = rows + (size + 1) * (size_t)image->height, *zeros = trial + size;
-  memset(zeros, 0, size);
-  for (size_t y = 0; y < (size_t)image->height; y++) {
-    const uint8_t *row = image->pixels + y * size, *above = y > 0 ? row - size : zeros;
-    uint8_t *best = rows + y * (size + 1);
-    uint64_t least = UINT64_MAX;
-    for (unsigned filter = 0; filter < 5 && least > 0; filter++) {
-      uint64_t sum = fmi_png_filter(trial, row, above, filter, size, step);
-      if (sum < least) {
-        least = sum;
-        best[0] = (uint8_t)filter;
-        memcpy(best + 1, trial, size);
+#if defined(FMI_COMPILING) && !defined(FMI_BLOCK)
+#ifndef FACEMORPH_NO_WRITERS
+
+typedef unsigned (*fmi_png_surveyor)(fmi_png_row *);
+typedef void (*fmi_png_filterer)(uint8_t *, uint64_t *, const fmi_png_row *, unsigned);
+typedef void (*fmi_png_token_writer)(fmi_bit_writer *, const uint32_t *, const uint8_t *, const fmi_png_token *,
+                                     const fmi_png_token *);
+static const fmi_png_surveyor fmi_png_surveyors[] = FMI_BYTE_LEVELS(fmi_png_survey);
+static const fmi_png_filterer fmi_png_filterers[] = FMI_BYTE_LEVELS(fmi_png_filter);
+static const fmi_png_token_writer fmi_png_token_writers[] = FMI_BYTE_LEVELS(fmi_png_put_tokens);
+
+/* Everything that encoding needs but the rows: its scratch memory begins with it. */
+typedef struct fmi_png_encoder {
+  const fm_sink *sink;
+  bool ok;                  /* the sink has taken everything */
+  fm_simd simd;
+  uint32_t crc, adler;      /* of the chunk, of the filtered rows */
+  fmi_bit_writer bits;
+  size_t byte_count, token_count, match_count, zero_count, copied_count;
+  bool heads_set;           /* since there has been a grey row */
+  uint32_t heads[3][1 << FMI_PNG_HASH_BITS]; /* where the last 1, 2, 4 pixels of each hash began, counted in filtered bytes */
+  fmi_png_token tokens[FMI_PNG_TOKENS + 1];  /* the last one has no copy yet, and is not counted */
+  uint8_t bytes[FMI_PNG_BYTES];              /* what the tokens stand for, but for runs of zeros */
+  uint8_t packed[FMI_PNG_PACKED];
+} fmi_png_encoder;
+
+/* ---- chunks ---- */
+
+FMI_FN void fmi_png_put(fmi_png_encoder *e, const void *data, size_t size) {
+  if (e->ok && size > 0) e->ok = e->sink->write(e->sink->user, data, size);
+  e->crc = fmi_crc32s[e->simd](e->crc, data, size);
+}
+FMI_FN void fmi_png_begin_chunk(fmi_png_encoder *e, const char *name, size_t size) {
+  uint8_t length[4];
+  fmi_put_be32(length, (uint32_t)size);
+  fmi_png_put(e, length, 4);
+  e->crc = 0;
+  fmi_png_put(e, name, 4);
+}
+FMI_FN void fmi_png_end_chunk(fmi_png_encoder *e) {
+  uint8_t crc[4];
+  fmi_put_be32(crc, e->crc);
+  fmi_png_put(e, crc, 4);
+}
+FMI_FN void fmi_png_put_chunk(fmi_png_encoder *e, const char *name, const void *data, size_t size) {
+  fmi_png_begin_chunk(e, name, size);
+  fmi_png_put(e, data, size);
+  fmi_png_end_chunk(e);
+}
+
+/* One text as tEXt, or as iTXt (not compressed, no language) where it is not ASCII. */
+FMI_FN void fmi_png_put_text(fmi_png_encoder *e, const char *keyword, const char *text) {
+  size_t length = strlen(text), i = 0, n = strlen(keyword) + 1;
+  while (i < length && (unsigned char)text[i] < 0x80) i++;
+  bool international = i < length;
+  fmi_png_begin_chunk(e, international ? "iTXt" : "tEXt", n + (international ? 4 : 0) + length);
+  fmi_png_put(e, keyword, n);
+  if (international) fmi_png_put(e, "\0\0\0", 4);
+  fmi_png_put(e, text, length);
+  fmi_png_end_chunk(e);
+}
+
+/* ---- a block ---- */
+
+/* How often each symbol occurs. Of many literals a quarter is counted, and then every literal gets a code. */
+FMI_FN void fmi_png_count_literals(const fmi_png_encoder *e, uint32_t totals[286]) {
+  uint32_t counts[4][256]; /* a counter waits for its last value: neighbours have their own */
+  const uint8_t *p = e->bytes;
+  size_t n = e->byte_count, used = n >= FMI_PNG_SAMPLED ? 16 : 64, i = 0;
+  memset(counts, 0, sizeof counts);
+  for (; i + 64 <= n; i += 64)
+    for (size_t k = i; k < i + used; k += 4) {
+      counts[0][p[k]]++;
+      counts[1][p[k + 1]]++;
+      counts[2][p[k + 2]]++;
+      counts[3][p[k + 3]]++;
+    }
+  for (; i < n; i++) counts[0][p[i]]++;
+  for (int s = 0; s < 256; s++) {
+    uint32_t count = counts[0][s] + counts[1][s] + counts[2][s] + counts[3][s];
+    totals[s] = used == 64 ? count : 4 * count + 1;
+  }
+}
+FMI_FN void fmi_png_count(const fmi_png_encoder *e, uint32_t literal_counts[286], uint32_t distance_counts[30]) {
+  memset(literal_counts, 0, 286 * sizeof *literal_counts);
+  memset(distance_counts, 0, 30 * sizeof *distance_counts);
+  if (e->copied_count == 0) fmi_png_count_literals(e, literal_counts);
+  const uint8_t *p = e->bytes;
+  for (size_t t = 0; t < e->token_count; t++) {
+    const fmi_png_token *token = &e->tokens[t];
+    if (e->copied_count > 0) {
+      for (unsigned i = 0; i < token->literals; i++) literal_counts[*p++]++;
+      if (token->distance > 1) p += token->length;
+    }
+    if (token->length == 0) continue;
+    fmi_png_matches m = fmi_png_split(token->length);
+    literal_counts[285] += m.whole;
+    distance_counts[fmi_distance_symbol(token->distance)] += m.whole + (m.rest[0] > 0) + (m.rest[1] > 0);
+    for (int k = 0; k < 2; k++)
+      if (m.rest[k]) literal_counts[fmi_length_symbol(m.rest[k])]++;
+  }
+  literal_counts[256] = 1;
+}
+
+/* The block's `size` bytes as they are, stored. */
+FMI_FN void fmi_png_put_stored(fmi_png_encoder *e, size_t size, bool last) {
+  enum { APART = 16 }; /* a frame's bits, and what fmi_flush_bits may write too much */
+  fmi_bit_writer *w = &e->bits;
+  uint8_t *from = w->out + (size / 65535 + 1) * APART, *to = from;
+  const uint8_t *bytes = e->bytes;
+  for (size_t t = 0; t < e->token_count; t++) {
+    size_t zeros = e->tokens[t].distance == 1 ? e->tokens[t].length : 0;
+    size_t n = (size_t)e->tokens[t].literals + e->tokens[t].length - zeros;
+    memcpy(to, bytes, n);
+    memset(to + n, 0, zeros);
+    bytes += n;
+    to += n + zeros;
+  }
+  for (size_t n; size > 0; size -= n, from += n) {
+    n = fmi_min_size(size, 65535);
+    fmi_open_stored(w, n, last && n == size);
+    memmove(w->out, from, n);
+    w->out += n;
+  }
+}
+
+FMI_FN void fmi_png_put_block(fmi_png_encoder *e, bool last) {
+  uint32_t literal_counts[286], distance_counts[30], table[320];
+  uint16_t codes[320];
+  fmi_block_code code;
+  fmi_bit_writer start = e->bits;
+  size_t size = e->byte_count + e->zero_count;
+  fmi_png_count(e, literal_counts, distance_counts);
+  fmi_choose_code(&code, literal_counts, distance_counts, FMI_PNG_LONGEST_CODE);
+  fmi_assign_codes(codes, code.lengths, 288);
+  fmi_assign_codes(codes + 288, code.lengths + 288, 32);
+  for (int s = 0; s < 320; s++) table[s] = (uint32_t)codes[s] << 8 | code.lengths[s];
+  fmi_open_block(&e->bits, &code, last);
+  fmi_png_token_writers[e->simd](&e->bits, table, e->bytes, e->tokens, e->tokens + e->token_count);
+  if (size + 5 * (size / 65535 + 1) < (size_t)(e->bits.out - start.out)) {
+    e->bits = start;
+    fmi_png_put_stored(e, size, last);
+  }
+}
+
+FMI_FN void fmi_png_begin_block(fmi_png_encoder *e) {
+  e->byte_count = e->token_count = e->match_count = e->zero_count = e->copied_count = 0;
+  memset(&e->tokens[0], 0, sizeof e->tokens[0]);
+}
+/* Writes what has been gathered as one block in a chunk of its own. */
+FMI_FN void fmi_png_end_block(fmi_png_encoder *e, bool last) {
+  e->token_count++;
+  fmi_png_put_block(e, last);
+  if (last) {
+    fmi_end_byte(&e->bits);
+    fmi_put_be32(e->bits.out, e->adler);
+    e->bits.out += 4;
+  }
+  fmi_png_put_chunk(e, "IDAT", e->packed, (size_t)(e->bits.out - e->packed));
+  e->bits.out = e->packed;
+  fmi_png_begin_block(e);
+}
+FMI_FN void fmi_png_end_full_block(fmi_png_encoder *e) {
+  if (e->byte_count == FMI_PNG_BYTES || e->token_count >= FMI_PNG_TOKENS || e->match_count >= FMI_PNG_MATCHES)
+    fmi_png_end_block(e, false);
+}
+
+FMI_FN void fmi_png_add_literals(fmi_png_encoder *e, const uint8_t *bytes, size_t count) {
+  for (size_t n; count > 0; count -= n, bytes += n) {
+    fmi_png_token *token = &e->tokens[e->token_count];
+    n = fmi_min_size(count, FMI_PNG_BYTES - e->byte_count);
+    memcpy(e->bytes + e->byte_count, bytes, n);
+    token->literals = (uint16_t)(token->literals + n);
+    e->byte_count += n;
+    fmi_png_end_full_block(e);
+  }
+}
+/* Adds a copy of 3 bytes and more, FMI_PNG_LONGEST_RUN at most. */
+FMI_FN void fmi_png_add_copy(fmi_png_encoder *e, size_t length, size_t distance) {
+  fmi_png_token *token = &e->tokens[e->token_count++];
+  token->length = (uint16_t)length;
+  token->distance = (uint16_t)distance;
+  memset(token + 1, 0, sizeof *token);
+  e->match_count += length <= FMI_LONGEST_MATCH ? 1 : length / FMI_LONGEST_MATCH + 2;
+  fmi_png_end_full_block(e);
+}
+/* Adds so many zeros (3 and more), behind a zero. */
+FMI_FN void fmi_png_add_run(fmi_png_encoder *e, size_t zeros) {
+  for (size_t n; zeros > 0; zeros -= n) {
+    n = zeros <= FMI_PNG_LONGEST_RUN ? zeros : FMI_PNG_LONGEST_RUN - 3; /* 3 and more stay behind */
+    e->zero_count += n;
+    fmi_png_add_copy(e, n, 1);
+  }
+}
+
+/* ---- grey pixels ---- */
+
+/* The bytes of such a pixel are alike after filtering too, and as literals each would be paid for. So matches of whole pixels are
+   searched among the last ones with the same 1, 2 and 4 pixels: at most one of each. */
+
+FMI_FN bool fmi_png_is_grey(const fmi_png_row *r) {
+  if (r->step < 3) return false;
+  for (size_t s = 0; s < r->span_count; s++)
+    for (size_t i = r->spans[2 * s] / r->step * r->step; i < r->spans[2 * s + 1]; i += r->step)
+      if (r->row[i] != r->row[i + 1] || r->row[i] != r->row[i + 2]) return false;
+  return r->span_count > 0;
+}
+
+FMI_FN void fmi_png_hash_pixels(uint32_t hashes[3], const uint8_t *p, size_t step) {
+  const uint64_t golden = 0x9E3779B97F4A7C15u; /* 2^64 over the golden ratio (Knuth) */
+  uint64_t two = fmi_le64(p) << (64 - 16 * step), next_two = fmi_le64(p + 2 * step) << (64 - 16 * step);
+  hashes[0] = (uint32_t)((two << 8 * step) * golden >> (64 - FMI_PNG_HASH_BITS));
+  hashes[1] = (uint32_t)(two * golden >> (64 - FMI_PNG_HASH_BITS));
+  hashes[2] = (uint32_t)((two * golden ^ next_two) * golden >> (64 - FMI_PNG_HASH_BITS));
+}
+
+/* How many of `most` bytes are alike; 8 more can be read. */
+FMI_FN size_t fmi_png_alike(const uint8_t *a, const uint8_t *b, size_t most) {
+  for (size_t n = 0; n < most; n += 8) {
+    uint64_t difference = fmi_le64(a + n) ^ fmi_le64(b + n);
+    if (difference) return fmi_min_size(n + fmi_low_zeros(difference) / 8, most);
+  }
+  return most;
+}
+
+/* Adds filtered bytes, of which the first `skipped` are not a whole pixel. Those since `oldest` are known; `position` is the number
+   of all filtered bytes before these, modulo 2^32. FMI_PNG_STRIP bytes behind them can be read. */
+FMI_FN void fmi_png_add_grey(fmi_png_encoder *e, const uint8_t *bytes, size_t count, size_t skipped, const uint8_t *oldest,
+                             uint32_t position, size_t step) {
+  size_t at = skipped, added = 0;
+  if (!e->heads_set) memset(e->heads, 0, sizeof e->heads);
+  e->heads_set = true;
+  while (at + step <= count) {
+    const uint8_t *here = bytes + at;
+    size_t longest = 0, distance = 0, most = fmi_min_size(count - at, FMI_LONGEST_MATCH) / step * step;
+    uint32_t hashes[3];
+    fmi_png_hash_pixels(hashes, here, step);
+    for (int k = 0; k < 3; k++) {
+      size_t behind = position + (uint32_t)at - e->heads[k][hashes[k]]; /* whatever stands there is tried */
+      if (behind < step || behind > FMI_WINDOW || behind > (size_t)(here - oldest)) continue;
+      size_t length = fmi_png_alike(here, here - behind, most) / step * step;
+      if (length > longest) {
+        longest = length;
+        distance = behind;
       }
     }
+    if (longest > 0) {
+      fmi_png_add_literals(e, bytes + added, at - added);
+      if (longest > FMI_PNG_BYTES - e->byte_count) fmi_png_end_block(e, false);
+      memcpy(e->bytes + e->byte_count, here, longest);
+      e->byte_count += longest;
+      e->copied_count += longest;
+      fmi_png_add_copy(e, longest, distance);
+      added = at + longest;
+    }
+    for (size_t next = at + fmi_max_size(longest, step); at < next; at += step) {
+      fmi_png_hash_pixels(hashes, bytes + at, step);
+      for (int k = 0; k < 3; k++) e->heads[k][hashes[k]] = position + (uint32_t)at;
+    }
   }
+  fmi_png_add_literals(e, bytes + added, count - added);
+}
+
+/* ---- rows ---- */
+
+/* Where FMI_PNG_RUN or more bits in a row begin, at `from` or behind; otherwise size. A word of zeros stands behind the last. */
+FMI_FN size_t fmi_png_find_run(const uint64_t *bits, size_t from, size_t size) {
+  size_t word = from / 64;
+  uint64_t now = bits[word] >> from % 64 << from % 64;
+  for (; 64 * word < size; now = bits[++word]) {
+    uint64_t next = bits[word + 1];
+    now &= now >> 1 | next << 63; /* starts of 2 */
+    next &= next >> 1;
+    now &= now >> 2 | next << 62; /* of 4 */
+    next &= next >> 2;
+    now &= now >> 4 | next << 60; /* of 8 */
+    next &= next >> 4;
+    now &= now >> (FMI_PNG_RUN - 8) | next << (64 - (FMI_PNG_RUN - 8));
+    if (now) return 64 * word + fmi_low_zeros(now);
+  }
+  return size;
+}
+FMI_FN size_t fmi_png_find_end(const uint64_t *bits, size_t from) { /* of the set bits */
+  size_t word = from / 64;
+  uint64_t clear = ~bits[word] >> from % 64 << from % 64;
+  while (!clear) clear = ~bits[++word];
+  return 64 * word + fmi_low_zeros(clear);
+}
+
+/* Adds a filtered row to the checksum; its flat strips are zeros, wherever they have not been written. */
+FMI_FN void fmi_png_add_checksum(fmi_png_encoder *e, const fmi_png_row *r, const uint8_t *at) {
+  uint32_t adler = fmi_adler32s[e->simd](e->adler, at, 1 + r->step);
+  const uint8_t *to = at + 1 + r->step;
+  size_t done = 0;
+  for (size_t s = 0; s <= r->span_count; s++) {
+    size_t begin = s < r->span_count ? r->spans[2 * s] : r->size, end = s < r->span_count ? r->spans[2 * s + 1] : begin;
+    adler = (uint32_t)(((adler >> 16) + (uint64_t)(adler & 0xFFFF) * (begin - done)) % 65521) << 16 | (adler & 0xFFFF);
+    if (begin < end) adler = fmi_adler32s[e->simd](adler, to + begin, end - begin);
+    done = end;
+  }
+  e->adler = adler;
+}
+
+/* Filters a row and adds it. at: where it is to stand, behind `known` bytes of the rows before it, with FMI_PNG_STRIP bytes of room
+   behind it; zeros: scratch; y: the row's number. Is it grey? */
+FMI_FN bool fmi_png_add_row(fmi_png_encoder *e, fmi_png_row *r, uint8_t *at, size_t known, uint64_t *zeros, size_t y) {
+  size_t words = (r->size + 63) / 64, done = 0, first = 1 + r->step;
+  uint8_t *to = at + first, *from = at;
+  unsigned filter = fmi_png_surveyors[e->simd](r);
+  bool grey = fmi_png_is_grey(r);
+  /* Spans are written whole strips at a time. Of flat strips, only what may become literals or be compared is. */
+  if (grey) memset(to, 0, r->size);
+  else if (words > 0) memset(to + 64 * (words - 1), 0, 64);
+  memset(zeros, 255, words * sizeof *zeros);
+  fmi_png_filterers[e->simd](to, zeros, r, filter);
+  if (grey) memset(to + r->size, 0, FMI_PNG_STRIP);
+  if (r->size % 64) zeros[words - 1] &= ((uint64_t)1 << r->size % 64) - 1;
+  zeros[words] = 0;
+  at[0] = (uint8_t)filter;
+  for (size_t i = 0; i < r->step; i++) { /* the first pixel: 0 to its left */
+    unsigned up = r->above[i - r->step];
+    at[1 + i] = (uint8_t)(r->row[i - r->step] - (filter == 1 ? 0 : filter == 3 ? up / 2 : up));
+  }
+  fmi_png_add_checksum(e, r, at);
+  do {
+    size_t run = fmi_png_find_run(zeros, done, r->size), end = run < r->size ? fmi_png_find_end(zeros, run) : run;
+    while (grey && end - run < FMI_PNG_GREY_RUN && end < r->size) { /* matches cover that as well */
+      run = fmi_png_find_run(zeros, end, r->size);
+      end = run < r->size ? fmi_png_find_end(zeros, run) : run;
+    }
+    uint8_t *start = to + run;
+    if (run == 0 && end > 0)
+      while (start[-1] == 0) start--; /* the filter's number is not 0 */
+    if (run < end) *start++ = 0; /* of a flat strip, which nobody has written */
+    size_t passed = (size_t)(from - at), skipped = passed == 0 ? 1 : (r->step - (passed - 1) % r->step) % r->step;
+    if (grey) fmi_png_add_grey(e, from, (size_t)(start - from), skipped, at - known,
+                               (uint32_t)(y * (r->size + first) + passed), r->step);
+    else fmi_png_add_literals(e, from, (size_t)(start - from));
+    if (run < end) fmi_png_add_run(e, (size_t)(to + end - start));
+    done = end;
+    from = to + end;
+  } while (done < r->size);
+  return grey;
 }
 
 /* ---- the file ---- */
 
-/* Bytes of all rows with their filters' numbers; SIZE_MAX if that is more than one IDAT chunk may hold after deflating. */
+/* Bytes of all rows with their filters' numbers. */
 FMI_FN size_t fmi_png_rows_size(int width, int height, int channels) {
-  size_t row = fmi_add_size(fmi_mul_size((size_t)width, (size_t)channels), 1), size = fmi_mul_size(row, (size_t)height);
-  return size < 0x7FF00000 ? size : SIZE_MAX;
+  size_t row = fmi_add_size(fmi_mul_size((size_t)width, (size_t)channels), 1);
+  return fmi_mul_size(row, (size_t)height);
 }
 
-/* Memory that fmi_png_encode works in, aligned as malloc's. */
-FMI_FN size_t fmi_png_scratch(int width, int height, int channels) {
-  size_t two_rows = fmi_mul_size((size_t)width, 2 * (size_t)channels);
-  return fmi_add_size(sizeof(fmi_deflater), fmi_add_size(fmi_png_rows_size(width, height, channels), two_rows));
+/* Memory that fmi_png_encode works in, aligned as malloc's. Behind the encoder: zeros, spans, two rows with room behind them, where
+   strips reach beyond the image, and the filtered rows. */
+FMI_FN size_t fmi_png_scratch(int width, int channels) {
+  size_t strips = fmi_mul_size((size_t)width, (size_t)channels) / FMI_PNG_STRIP + 2;
+  size_t rows = fmi_mul_size(strips, 8 + sizeof(size_t) + 3 * FMI_PNG_STRIP);
+  return fmi_add_size(sizeof(fmi_png_encoder) + FMI_PNG_HISTORY + 3 * FMI_PNG_STRIP, rows);
 }
 
 /* Room that the file never exceeds. texts as in fm_png_desc. */
 FMI_FN size_t fmi_png_bound(int width, int height, int channels, const char *const *texts) {
   size_t rows = fmi_png_rows_size(width, height, channels);
-  size_t size = rows == SIZE_MAX ? SIZE_MAX : fmi_deflate_bound(rows);
-  size = fmi_add_size(size, 8 + 25 + 13 + 12 + 12); /* signature, IHDR, sRGB, frame of IDAT, IEND */
+  /* every block but the last one stands for FMI_PNG_LEAST bytes; it has its chunk and, stored, one frame more than bytes / 65535 */
+  size_t size = fmi_add_size(rows, fmi_mul_size(rows / FMI_PNG_LEAST + 1, 12 + 12));
+  size = fmi_add_size(size, 8 + 25 + 13 + 12 + 6); /* signature, IHDR, sRGB, IEND, the zlib stream's frame */
   for (; texts && *texts; texts += 2)
     size = fmi_add_size(size, fmi_add_size(strlen(texts[0]) + 12 + 5, strlen(texts[1])));
   return size;
 }
 
-/* Encodes a PNG into out, with fmi_png_bound of room; returns its size. */
-FMI_FN size_t fmi_png_encode(uint8_t *out, void *scratch, const fm_image *image, const char *const *texts, bool srgb) {
-  static const uint8_t types[5] = {0, FMI_PNG_GREY, FMI_PNG_GREY_ALPHA, FMI_PNG_RGB, FMI_PNG_RGBA};
-  fmi_deflater *deflater = (fmi_deflater *)scratch;
-  uint8_t *rows = (uint8_t *)(deflater + 1), *p = out + 8;
-  memcpy(out, fmi_png_signature, 8);
-  fmi_put_be32(p + 8, (uint32_t)image->width);
-  fmi_put_be32(p + 12, (uint32_t)image->height);
-  p[16] = 8;
-  p[17] = types[image->channels];
-  p[18] = p[19] = p[20] = 0; /* deflate, the five filters, not interlaced */
-  p = fmi_png_put_chunk(p, "IHDR", 13);
-  if (srgb) {
-    p[8] = 0; /* perceptual */
-    p = fmi_png_put_chunk(p, "sRGB", 1);
+FMI_FN void fmi_png_put_rows(fmi_png_encoder *e, const fm_image *image) {
+  fmi_png_row r;
+  r.step = (size_t)image->channels;
+  size_t size = (size_t)image->width * r.step, room = (size / FMI_PNG_STRIP + 2) * FMI_PNG_STRIP, strips = room / FMI_PNG_STRIP;
+  uint64_t *zeros = (uint64_t *)(void *)(e + 1);
+  r.spans = (size_t *)(void *)(zeros + strips);
+  uint8_t *copies[2], *filtered;
+  copies[0] = (uint8_t *)(r.spans + strips);
+  copies[1] = copies[0] + room;
+  filtered = copies[1] + room;
+  memset(copies[0], 0, 2 * room);
+  r.size = size - r.step;
+  const uint8_t *above = copies[1];
+  size_t known = 0; /* filtered bytes that matches may reach */
+  for (size_t y = 0, height = (size_t)image->height; y < height && e->ok; y++) {
+    const uint8_t *row = image->pixels + y * size;
+    if ((height - y) * size < size + FMI_PNG_STRIP) row = (uint8_t *)memcpy(copies[y & 1], row, size);
+    r.row = row + r.step;
+    r.above = above + r.step;
+    bool grey = fmi_png_add_row(e, &r, filtered + known, known, zeros, y);
+    known = grey ? known + size + 1 : 0;
+    if (known > FMI_PNG_HISTORY) {
+      memmove(filtered, filtered + known - FMI_WINDOW, FMI_WINDOW);
+      known = FMI_WINDOW;
+    }
+    above = row;
   }
-  for (; texts && *texts; texts += 2) p = fmi_png_put_text(p, texts[0], texts[1]);
-  fmi_png_filter_rows(rows, image);
-  size_t size = fmi_png_rows_size(image->width, image->height, image->channels);
-  p = fmi_png_put_chunk(p, "IDAT", fmi_deflate(deflater, p + 8, rows, size, &fmi_effort_image));
-  p = fmi_png_put_chunk(p, "IEND", 0);
-  return (size_t)(p - out);
+  fmi_png_end_block(e, true);
+}
+
+/* Encodes a PNG into the sink. False: the sink did not take it. */
+FMI_FN bool fmi_png_encode(void *scratch, fm_simd simd, const fm_sink *sink, const fm_image *image, const char *const *texts,
+                           bool srgb) {
+  static const uint8_t types[5] = {0, FMI_PNG_GREY, FMI_PNG_GREY_ALPHA, FMI_PNG_RGB, FMI_PNG_RGBA};
+  fmi_png_encoder *e = (fmi_png_encoder *)scratch;
+  uint8_t header[13] = {0}; /* deflate, the five filters, not interlaced */
+  e->sink = sink;
+  e->ok = true;
+  e->simd = simd;
+  e->crc = 0;
+  e->adler = 1;
+  fmi_png_begin_block(e);
+  fmi_put_be32(header, (uint32_t)image->width);
+  fmi_put_be32(header + 4, (uint32_t)image->height);
+  header[8] = 8;
+  header[9] = types[image->channels];
+  fmi_png_put(e, fmi_png_signature, 8);
+  fmi_png_put_chunk(e, "IHDR", header, 13);
+  if (srgb) fmi_png_put_chunk(e, "sRGB", "", 1); /* 0: perceptual */
+  for (; texts && *texts; texts += 2) fmi_png_put_text(e, texts[0], texts[1]);
+  e->heads_set = false;
+  memset(&e->bits, 0, sizeof e->bits);
+  e->bits.out = e->packed;
+  fmi_put_bits(&e->bits, FMI_ZLIB_HEADER, 16);
+  fmi_flush_bits(&e->bits);
+  fmi_png_put_rows(e, image);
+  fmi_png_put_chunk(e, "IEND", NULL, 0);
+  return e->ok;
 }
 
 /* Are these keywords 1 to 79 printable Latin-1 characters, each with a text? */
@@ -13151,40 +13909,50 @@ FMI_FN bool fmi_png_check_texts(fmi_env *env, const char *const *texts) {
   return true;
 }
 
-/* The whole file in env's temporary memory. NULL: recorded. */
-FMI_FN uint8_t *fmi_png_make(fmi_env *env, const fm_image *image, const fm_png_desc *desc, size_t *size) {
-  const char *const *texts = desc ? desc->texts : NULL;
+/* Checks what is to be written; returns the memory to encode in, in env's temporary memory. NULL: recorded. */
+FMI_FN void *fmi_png_prepare(fmi_env *env, const fm_image *image, const fm_png_desc *desc) {
   if (!image || !image->pixels || image->width < 1 || image->height < 1 || image->channels < 1 || image->channels > 4) {
     fmi_fail(env, FM_ERROR_ARGUMENT, "a PNG needs an image of at least 1 x 1 pixels with 1 to 4 channels");
     return NULL;
   }
-  if (!fmi_png_check_texts(env, texts)) return NULL;
-  size_t bound = fmi_png_bound(image->width, image->height, image->channels, texts);
-  void *scratch = fmi_alloc(env, &env->temp, fmi_png_scratch(image->width, image->height, image->channels), 1);
-  uint8_t *out = scratch ? (uint8_t *)fmi_alloc(env, &env->temp, bound, 1) : NULL;
-  if (!out) return NULL;
-  *size = fmi_png_encode(out, scratch, image, texts, !(desc && desc->no_srgb));
-  return out;
+  if (!fmi_png_check_texts(env, desc ? desc->texts : NULL)) return NULL;
+  return fmi_alloc(env, &env->temp, fmi_png_scratch(image->width, image->channels), 1);
 }
 
 FM_API bool fm_write_png(const fm_sink *sink, const fm_image *image, const fm_png_desc *desc, fm_error *error) {
   fmi_env env;
-  size_t size = 0;
   fmi_begin(&env, desc ? desc->common : NULL, error, NULL);
-  uint8_t *data = env.error->status == FM_OK ? fmi_png_make(&env, image, desc, &size) : NULL;
-  if (data && (!sink || !sink->write)) fmi_fail(&env, FM_ERROR_ARGUMENT, "a PNG needs a sink with a write function");
-  else if (data && !sink->write(sink->user, data, size))
-    fmi_fail(&env, FM_ERROR_WRITE, "the sink did not take the PNG's %zu bytes: its write returned false", size);
+  void *scratch = env.error->status == FM_OK ? fmi_png_prepare(&env, image, desc) : NULL;
+  if (scratch && (!sink || !sink->write)) fmi_fail(&env, FM_ERROR_ARGUMENT, "a PNG needs a sink with a write function");
+  else if (scratch && !fmi_png_encode(scratch, env.simd, sink, image, desc ? desc->texts : NULL, !(desc && desc->no_srgb)))
+    fmi_fail(&env, FM_ERROR_WRITE, "the sink did not take the PNG: its write returned false");
   return fmi_end(&env);
+}
+
+/* The sink of an open file. */
+typedef struct fmi_file_sink { fmi_env *env; fmi_out *out; } fmi_file_sink;
+FMI_FN bool fmi_take_for_file(void *user, const void *data, size_t size) {
+  fmi_file_sink *file = (fmi_file_sink *)user;
+  return fmi_write(file->env, file->out, data, size);
 }
 
 FM_API bool fm_write_png_file(const char *path, const fm_image *image, const fm_png_desc *desc, fm_error *error) {
   fmi_env env;
-  size_t size = 0;
+  fmi_out out;
   fmi_begin(&env, desc ? desc->common : NULL, error, NULL);
-  uint8_t *data = env.error->status == FM_OK ? fmi_png_make(&env, image, desc, &size) : NULL;
-  if (data && !path) fmi_fail(&env, FM_ERROR_ARGUMENT, "a PNG file needs a path");
-  else if (data) fmi_write_file(&env, path, data, size);
+  void *scratch = env.error->status == FM_OK ? fmi_png_prepare(&env, image, desc) : NULL;
+  if (scratch && !path) fmi_fail(&env, FM_ERROR_ARGUMENT, "a PNG file needs a path");
+  else if (scratch && fmi_open_write(&env, &out, path)) {
+    fmi_file_sink file;
+    fm_sink sink;
+    file.env = &env;
+    file.out = &out;
+    memset(&sink, 0, sizeof sink);
+    sink.user = &file;
+    sink.write = fmi_take_for_file;
+    bool ok = fmi_png_encode(scratch, env.simd, &sink, image, desc ? desc->texts : NULL, !(desc && desc->no_srgb));
+    fmi_close_write(&env, &out, ok);
+  }
   return fmi_end(&env);
 }
 
@@ -13653,6 +14421,15 @@ FMI_FN bool fmi_make_frames(fmi_session *s) {
   return true;
 }
 
+/* A sink that fills a slot's file. */
+typedef struct fmi_memory_sink { uint8_t *data; size_t size; } fmi_memory_sink;
+FMI_FN bool fmi_take_for_memory(void *user, const void *data, size_t size) {
+  fmi_memory_sink *memory = (fmi_memory_sink *)user;
+  memcpy(memory->data + memory->size, data, size);
+  memory->size += size;
+  return true;
+}
+
 /* Encodes a finished picture; in any worker. */
 FMI_FN void fmi_session_prepare(void *user, size_t frame, size_t slot, int worker, const fm_image *image) {
   fmi_session *s = (fmi_session *)user;
@@ -13664,8 +14441,15 @@ FMI_FN void fmi_session_prepare(void *user, size_t frame, size_t slot, int worke
   texts[2] = "Comment";
   texts[3] = s->comment;
   texts[4] = NULL;
-  s->file_sizes[slot] =
-      fmi_png_encode(s->files + slot * s->file_room, s->scratch + scratch * s->scratch_size, image, texts, true);
+  fmi_memory_sink file;
+  fm_sink sink;
+  file.data = s->files + slot * s->file_room;
+  file.size = 0;
+  memset(&sink, 0, sizeof sink);
+  sink.user = &file;
+  sink.write = fmi_take_for_memory;
+  fmi_png_encode(s->scratch + scratch * s->scratch_size, s->env->simd, &sink, image, texts, true);
+  s->file_sizes[slot] = file.size;
 }
 
 FMI_FN bool fmi_session_deliver(void *user, size_t frame, size_t slot, const fm_image *image, fm_error *error) {
@@ -13713,7 +14497,7 @@ FMI_FN bool fmi_make_slots(fmi_session *s) {
   size_t workers = (size_t)fmi_workers_of(env, s->frame_count),
          in_flight = renderer && !renderer->lanes_thread_safe ? 2 * workers : fmi_most_in_flight((int)workers),
          left = (env->limits.memory - fmi_min_size(env->used, env->limits.memory)) / 2;
-  s->scratch_size = fmi_add_size(fmi_png_scratch(picture.width, picture.height, picture.channels), 63) & ~(size_t)63;
+  s->scratch_size = fmi_add_size(fmi_png_scratch(picture.width, picture.channels), 63) & ~(size_t)63;
   s->file_room = fmi_png_bound(picture.width, picture.height, picture.channels, texts);
   size_t each = fmi_add_size(fmi_add_size(s->scratch_size, s->file_room),
                              fmi_image_bytes(&picture) / (size_t)picture.channels * ((size_t)picture.channels + 1));

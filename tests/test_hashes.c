@@ -36,6 +36,33 @@ static void test_adler32(void) {
     CHECK(fmi_adler32(fmi_adler32(1, data, cut), data + cut, sizeof data - cut) == whole);
 }
 
+/* Every level agrees with the plain functions, at every length and alignment up to beyond what it works on at a time. */
+static void test_levels(void) {
+  static uint8_t data[20000];
+  uint32_t seed = 1;
+  for (size_t i = 0; i < sizeof data; i++) {
+    seed = seed * 1664525u + 1013904223u;
+    data[i] = i < 12000 ? (uint8_t)(seed >> 24) : 255; /* as large as the sums can become */
+  }
+  for (int level = FM_SIMD_SCALAR; level <= FM_SIMD_NEON; level++) {
+    if (!fmi_has_simd((fm_simd)level)) continue;
+    size_t wrong = 0;
+    for (size_t size = 0; size < 400; size++) {
+      const uint8_t *p = data + size % 37;
+      wrong += fmi_crc32s[level](0, p, size) != fmi_crc32(0, p, size);
+      wrong += fmi_crc32s[level](seed, p, size) != fmi_crc32(seed, p, size);
+      wrong += fmi_adler32s[level](1, p, size) != fmi_adler32(1, p, size);
+      wrong += fmi_adler32s[level](0xFFF0FFF0u, p, size) != fmi_adler32(0xFFF0FFF0u, p, size);
+    }
+    for (size_t from = 0; from < sizeof data; from += 777) {
+      wrong += fmi_crc32s[level](7, data + from, sizeof data - from) != fmi_crc32(7, data + from, sizeof data - from);
+      wrong += fmi_adler32s[level](0xFFF0FFF0u, data + from, sizeof data - from) !=
+               fmi_adler32(0xFFF0FFF0u, data + from, sizeof data - from);
+    }
+    CHECK_INT(wrong, 0);
+  }
+}
+
 /* NIST's examples for FIPS 180-4: "", "abc", 448 bits, 896 bits, one million times "a". */
 static void test_sha256(void) {
   static const char *const text[] = {
@@ -88,5 +115,5 @@ static void test_sha256_lengths(void) {
   }
 }
 
-TEST_MAIN({"CRC-32", test_crc32}, {"Adler-32", test_adler32}, {"SHA-256", test_sha256},
+TEST_MAIN({"CRC-32", test_crc32}, {"Adler-32", test_adler32}, {"levels", test_levels}, {"SHA-256", test_sha256},
           {"SHA-256 of every length", test_sha256_lengths})

@@ -384,7 +384,7 @@ static void test_round_trips(void) {
   unsigned char *data = (unsigned char *)malloc(MOST);
   random_state = 1;
   for (int kind = 0; kind < 5; kind++) {
-    const fmi_effort *effort = kind % 2 ? &fmi_effort_image : &fmi_effort_data;
+    const fmi_effort *effort = &fmi_effort_data;
     for (size_t i = 0; i < MOST; i++) {
       uint32_t r = random_number();
       data[i] = (unsigned char)(kind == 0 ? 0 : kind == 1 ? r : kind == 2 ? (r & 7) : kind == 3 ? i % 251 * (i / 5000) : (r & 15) ? data[i < 77 ? 0 : i - 77] : r >> 8);

@@ -1168,7 +1168,7 @@ static const row rows[] = {
   {FM_ERROR_ARGUMENT, "fm_write_png is given nowhere to write to", write_png, "no write",
    "a PNG needs a sink with a write function"},
   {FM_ERROR_WRITE, "the caller's sink returns false", write_png, "sink",
-   "the sink did not take the PNG's # bytes: its write returned false"},
+   "the sink did not take the PNG: its write returned false"},
   {FM_ERROR_ARGUMENT, "fm_write_png_file is given no path", write_png, "path",
    "a PNG file needs a path"},
   HEADING("A run"),

@@ -41,8 +41,12 @@ static void check_pixels(const unsigned char *data, size_t size, const fm_image 
   fmi_env env;
   fm_error error;
   fm_image got;
+  fm_limits limits = {0};
+  fm_common common = {0};
+  limits.image_side = 1 << 20;
+  common.limits = &limits;
   memset(&got, 0, sizeof got);
-  fmi_begin(&env, NULL, &error, "written.png");
+  fmi_begin(&env, &common, &error, "written.png");
   CHECK(fmi_png_decode(&env, &env.temp, data, size, &got));
   CHECK_TEXT(error.message, "");
   CHECK_INT(env.warning_count, 0);
@@ -69,25 +73,123 @@ static void test_round_trips(void) {
         }
 }
 
-/* The core in memory of exactly the promised size and of any contents; the same bytes each time. */
+/* What each level makes of an image in scratch memory of exactly the promised size and of any contents: always the same bytes,
+   never more than promised. Returns them, to be freed. */
+static memory encode(const fm_image *image, const char *const *texts) {
+  memory first;
+  size_t need = fmi_png_scratch(image->width, image->channels);
+  memset(&first, 0, sizeof first);
+  for (int level = FM_SIMD_SCALAR; level <= FM_SIMD_NEON; level++) {
+    if (!fmi_has_simd((fm_simd)level)) continue;
+    memory m;
+    fm_sink sink = sink_of(&m);
+    void *scratch = malloc(need);
+    memset(scratch, level * 85, need);
+    CHECK(fmi_png_encode(scratch, (fm_simd)level, &sink, image, texts, true));
+    CHECK(m.size <= fmi_png_bound(image->width, image->height, image->channels, texts));
+    free(scratch);
+    if (!first.data) first = m;
+    else {
+      CHECK(m.size == first.size && memcmp(m.data, first.data, m.size) == 0);
+      free(m.data);
+    }
+  }
+  return first;
+}
+static void check_round_trip(const fm_image *image) {
+  memory m = encode(image, NULL);
+  check_pixels(m.data, m.size, image);
+  free(m.data);
+}
+
 static void test_core(void) {
   fm_image image = make_image(61, 47, 3, 5, 0); /* noise: the longest file */
   static const char *const texts[] = {"Title", "x", "Author", "J\xC3\xB6rg", NULL};
-  size_t bound = fmi_png_bound(61, 47, 3, texts), need = fmi_png_scratch(61, 47, 3), size[2];
-  unsigned char *out[2];
-  for (int i = 0; i < 2; i++) {
-    void *scratch = malloc(need);
-    memset(scratch, i * 255, need);
-    out[i] = (unsigned char *)malloc(bound);
-    size[i] = fmi_png_encode(out[i], scratch, &image, texts, true);
-    CHECK(size[i] <= bound);
-    free(scratch);
-  }
-  CHECK(size[0] == size[1] && memcmp(out[0], out[1], size[0]) == 0);
-  check_pixels(out[0], size[0], &image);
-  free(out[0]);
-  free(out[1]);
+  memory m = encode(&image, texts);
+  check_pixels(m.data, m.size, &image);
+  free(m.data);
   free(image.pixels);
+}
+
+/* Pictures that reach the limits of a block: bytes (smooth noise, and noise that is stored), tokens and matches (short runs of
+   zeros, grey pixels), runs over 65,535 zeros, bytes that are stored although a quarter of them looks easy. */
+static void test_blocks(void) {
+  static const int sizes[][3] = {{700, 300, 3}, {30000, 4, 4}, {70000, 2, 1}, {1, 20000, 1}, {64, 1000, 4}, {40000, 3, 2}};
+  for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+    for (int kind = 0; kind < 11; kind++) {
+      fm_image image = make_image(sizes[i][0], sizes[i][1], sizes[i][2], (uint32_t)i, 1);
+      size_t n = (size_t)image.width * (size_t)image.height * (size_t)image.channels;
+      uint32_t seed = (uint32_t)(kind + 1);
+      for (size_t k = 0; k < n; k++) {
+        uint32_t r = (seed = seed * 1664525u + 1013904223u) >> 24;
+        uint8_t *p = &image.pixels[k];
+        if (kind == 1) *p = (uint8_t)r;
+        if (kind == 2) *p = (uint8_t)(100 + (r & 7) + (r & 8) * (r >> 4) / 8);
+        if (kind == 3 && k % 37 == 5) *p = (uint8_t)r;                     /* runs of about 12 to 35 zeros */
+        if (kind == 4 && k % 61 == 5) *p = (uint8_t)r;
+        if (kind == 5 && r == 0) *p = (uint8_t)(seed >> 16);               /* long runs, now and then a change */
+        if (kind == 6 && k > n / 2) *p = (uint8_t)r;
+        if (kind == 7 && k % 64 >= 16) *p = (uint8_t)r;                    /* a sample in phase with the picture */
+        /* grey pixels: noise of all values and of a few; rows of colours between them */
+        if (kind >= 8 && k % (size_t)image.channels % 4 != 0) *p = k % (size_t)image.channels == 3 ? 255 : p[-1];
+        else if (kind == 8) *p = (uint8_t)r;
+        else if (kind >= 9) *p = (uint8_t)(k / 200 + (r & 1) + (r > 250 ? r : 0));
+        if (kind == 10 && k / 3000 % 2) *p = (uint8_t)r;
+      }
+      check_round_trip(&image);
+      free(image.pixels);
+    }
+}
+
+/* Every width and height up to beyond two strips, in flat, smooth and noisy pictures. */
+static void test_edges(void) {
+  for (int channels = 1; channels <= 4; channels++)
+    for (int width = 1; width <= 140; width++)
+      for (int kind = 0; kind < 4; kind++) {
+        fm_image image = make_image(width, 1 + (width + kind) % 5, channels, (uint32_t)width, kind);
+        check_round_trip(&image);
+        free(image.pixels);
+      }
+}
+
+/* The three predictors against the format's own words (third edition, 9.2): all of 0 to 255 in steps, at each level. */
+static void test_filters(void) {
+  enum { N = 40 };
+  static uint8_t row[4 + N * N * N + 64], above[4 + N * N * N + 64], to[N * N * N + 64];
+  static uint64_t zeros[N * N * N / 64 + 2];
+  static size_t spans[2];
+  fmi_png_row r;
+  uint32_t seed = 1;
+  for (size_t i = 0; i < sizeof row; i++) {
+    /* neighbours take all combinations of near and far, equal and not */
+    seed = seed * 1664525u + 1013904223u;
+    row[i] = (uint8_t)(seed >> 24 & (seed >> 8 & 3 ? 255 : 7));
+    above[i] = (uint8_t)(seed >> 12 & 1 ? row[i] + (seed >> 13 & 7) : seed >> 16);
+  }
+  for (size_t step = 1; step <= 4; step++)
+    for (int level = FM_SIMD_SCALAR; level <= FM_SIMD_NEON; level++)
+      for (unsigned filter = 1; filter <= 4 && fmi_has_simd((fm_simd)level); filter++) {
+        size_t wrong = 0;
+        memset(&r, 0, sizeof r);
+        r.row = row + 4;
+        r.above = above + 4;
+        r.size = N * N * N;
+        r.step = step;
+        r.spans = spans;
+        r.span_count = 1;
+        spans[0] = 0;
+        spans[1] = r.size;
+        fmi_png_filterers[level](to, zeros, &r, filter);
+        for (size_t i = 0; i < r.size; i++) {
+          int a = r.row[i - step], b = r.above[i], c = r.above[i - step], p = a + b - c;
+          int pa = abs(p - a), pb = abs(p - b), pc = abs(p - c);
+          int paeth = pa <= pb && pa <= pc ? a : pb <= pc ? b : c;
+          int guess = filter == 1 ? a : filter == 2 ? b : filter == 3 ? (a + b) / 2 : paeth;
+          uint8_t want = (uint8_t)(r.row[i] - guess);
+          wrong += to[i] != want || (zeros[i / 64] >> i % 64 & 1) != (want == 0);
+        }
+        CHECK_INT(wrong, 0);
+      }
 }
 
 static const unsigned char *find(const memory *m, const char *name, uint32_t *size) {
@@ -208,5 +310,6 @@ static void test_size(void) {
   }
 }
 
-TEST_MAIN({"round trips", test_round_trips}, {"core", test_core}, {"texts", test_texts}, {"arguments", test_arguments}, {"file", test_file},
+TEST_MAIN({"round trips", test_round_trips}, {"core", test_core}, {"blocks", test_blocks}, {"edges", test_edges},
+          {"filters", test_filters}, {"texts", test_texts}, {"arguments", test_arguments}, {"file", test_file},
           {"size", test_size})
