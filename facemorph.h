@@ -785,6 +785,7 @@ FMI_FN uint32_t fmi_be16(const uint8_t *p) { return (uint32_t)p[0] << 8 | (uint3
 FMI_FN uint32_t fmi_be32(const uint8_t *p) {
   return fmi_be16(p) << 16 | fmi_be16(p + 2);
 }
+FMI_INLINE uint64_t fmi_be64(const uint8_t *p) { return (uint64_t)fmi_be32(p) << 32 | fmi_be32(p + 4); }
 FMI_FN void fmi_put_be32(uint8_t *p, uint32_t v) {
   p[0] = (uint8_t)(v >> 24); p[1] = (uint8_t)(v >> 16); p[2] = (uint8_t)(v >> 8); p[3] = (uint8_t)v;
 }
@@ -959,6 +960,8 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define FMI_BLOCK_BYTES 110
 #define FMI_BLOCK_HASHES 111
 #define FMI_BLOCK_PNG_WRITER 112
+#define FMI_BLOCK_SHORTS 100
+#define FMI_BLOCK_JPEG 101
 
 /* The vocabulary. f: floats, i: integers, m: truth values. */
 #define fmi_vf FMI_AT_LEVEL(fmi_vf)
@@ -1035,11 +1038,44 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define fmi_slopeb FMI_AT_LEVEL(fmi_slopeb)     /* the same with the first byte FMI_BYTES times, ..., the last one once */
 #define fmi_totali FMI_AT_LEVEL(fmi_totali)     /* of all lanes, modulo 2^32 */
 
+/* s: FMI_SHORTS 16-bit integers; w: as many sums of products in 32 bits. Bytes come as two s, those at even places and those at odd
+   ones. */
+#define FMI_SHORTS (FMI_LANES == 1 ? 1 : 2 * FMI_LANES)
+#define fmi_vs FMI_AT_LEVEL(fmi_vs)
+#define fmi_vw FMI_AT_LEVEL(fmi_vw)
+#define fmi_sets FMI_AT_LEVEL(fmi_sets)
+#define fmi_loads FMI_AT_LEVEL(fmi_loads)
+#define fmi_stores FMI_AT_LEVEL(fmi_stores)
+#define fmi_adds FMI_AT_LEVEL(fmi_adds)         /* modulo 2^16 */
+#define fmi_subs FMI_AT_LEVEL(fmi_subs)
+#define fmi_highs FMI_AT_LEVEL(fmi_highs)       /* the upper 16 bits of a product */
+#define fmi_downs FMI_AT_LEVEL(fmi_downs)       /* shifted down with its sign, by a count that all lanes share */
+#define fmi_products FMI_AT_LEVEL(fmi_products) /* (a, p, b, q): a * p + b * q in 32 bits */
+#define fmi_addw FMI_AT_LEVEL(fmi_addw)
+#define fmi_subw FMI_AT_LEVEL(fmi_subw)
+#define fmi_packw FMI_AT_LEVEL(fmi_packw)       /* shifted down, then held within 16 bits */
+#define fmi_load_bytes FMI_AT_LEVEL(fmi_load_bytes)     /* FMI_SHORTS bytes, as s */
+#define fmi_load_pairs FMI_AT_LEVEL(fmi_load_pairs)     /* 2 FMI_SHORTS bytes */
+#define fmi_store_pairs FMI_AT_LEVEL(fmi_store_pairs)   /* of 0 to 255 */
+#define fmi_store_rgb FMI_AT_LEVEL(fmi_store_rgb)       /* 2 FMI_SHORTS pixels held within 0 to 255: red at even places, at odd ones, green ... */
+#define fmi_load_row FMI_AT_LEVEL(fmi_load_row)         /* lanes 0 to 7 at p, 8 to 15 at p + 64 */
+#define fmi_store_turned FMI_AT_LEVEL(fmi_store_turned) /* 8 s as the columns of 8 x 8 blocks, 64 apart; a single lane as a row */
+#define fmi_store_samples FMI_AT_LEVEL(fmi_store_samples) /* the same as bytes, 128 more and held within 0 to 255, each block at its place */
+#define fmi_low_zip FMI_AT_LEVEL(fmi_low_zip)
+#define fmi_high_zip FMI_AT_LEVEL(fmi_high_zip)
+#define fmi_shuffle FMI_AT_LEVEL(fmi_shuffle)
+#define fmi_turn FMI_AT_LEVEL(fmi_turn)
+#define fmi_store_row FMI_AT_LEVEL(fmi_store_row)
+#define fmi_store_sample_rows FMI_AT_LEVEL(fmi_store_sample_rows)
+
 /* Compiles a block at every level: #define FMI_BLOCK, #include FACEMORPH_FILENAME, #undef FMI_BLOCK. */
 #define FMI_BLOCK FMI_BLOCK_LANES
 #include FACEMORPH_FILENAME
 #undef FMI_BLOCK
 #define FMI_BLOCK FMI_BLOCK_BYTES
+#include FACEMORPH_FILENAME
+#undef FMI_BLOCK
+#define FMI_BLOCK FMI_BLOCK_SHORTS
 #include FACEMORPH_FILENAME
 #undef FMI_BLOCK
 
@@ -1732,6 +1768,292 @@ FMI_INLINE fmi_vi fmi_slopeb(fmi_vi sums, fmi_vb a) {
   return vreinterpretq_s32_u32(vpadalq_u16(sum, vmull_u8(vget_high_u8(a), vget_high_u8(f))));
 }
 FMI_INLINE uint32_t fmi_totali(fmi_vi sums) { return vaddvq_u32(vreinterpretq_u32_s32(sums)); }
+#endif
+#endif
+
+#if defined(FMI_SUFFIX) && FMI_BLOCK == FMI_BLOCK_SHORTS
+/* ---- block: the vocabulary of 16-bit integers at each level ---- */
+
+#if FMI_LEVEL == 1
+typedef int16_t fmi_vs;
+typedef int32_t fmi_vw;
+FMI_INLINE fmi_vs fmi_sets(int x) { return (int16_t)x; }
+FMI_INLINE fmi_vs fmi_loads(const int16_t *p) { return *p; }
+FMI_INLINE void fmi_stores(int16_t *p, fmi_vs a) { *p = a; }
+FMI_INLINE fmi_vs fmi_adds(fmi_vs a, fmi_vs b) { return (int16_t)(a + b); }
+FMI_INLINE fmi_vs fmi_subs(fmi_vs a, fmi_vs b) { return (int16_t)(a - b); }
+FMI_INLINE fmi_vs fmi_highs(fmi_vs a, fmi_vs b) { return (int16_t)((a * b) >> 16); }
+FMI_INLINE fmi_vs fmi_downs(fmi_vs a, int n) { return (int16_t)(a >> n); }
+FMI_INLINE fmi_vw fmi_products(fmi_vs a, int p, fmi_vs b, int q) { return a * p + b * q; }
+FMI_INLINE fmi_vw fmi_addw(fmi_vw a, fmi_vw b) { return a + b; }
+FMI_INLINE fmi_vw fmi_subw(fmi_vw a, fmi_vw b) { return a - b; }
+FMI_INLINE fmi_vs fmi_packw(fmi_vw a, int n) {
+  return (int16_t)fmi_clamp_int(a >> n, -32768, 32767);
+}
+FMI_INLINE fmi_vs fmi_load_bytes(const uint8_t *p) { return *p; }
+FMI_INLINE void fmi_load_pairs(const uint8_t *p, fmi_vs *even, fmi_vs *odd) { *even = p[0]; *odd = p[1]; }
+FMI_INLINE void fmi_store_pairs(uint8_t *p, fmi_vs even, fmi_vs odd) { p[0] = (uint8_t)even; p[1] = (uint8_t)odd; }
+FMI_INLINE void fmi_store_rgb(uint8_t *p, const fmi_vs rgb[6]) {
+  for (int i = 0; i < 3; i++) {
+    p[i] = (uint8_t)fmi_clamp_int(rgb[2 * i], 0, 255);
+    p[3 + i] = (uint8_t)fmi_clamp_int(rgb[2 * i + 1], 0, 255);
+  }
+}
+FMI_INLINE fmi_vs fmi_load_row(const int16_t *p) { return *p; }
+FMI_INLINE void fmi_store_turned(int16_t *to, const fmi_vs x[8]) {
+  for (int i = 0; i < 8; i++) to[i] = x[i];
+}
+FMI_INLINE void fmi_store_samples(uint8_t *const *to, const size_t *stride, int row, const fmi_vs x[8]) {
+  uint8_t *out = *to + (size_t)row * *stride;
+  for (int i = 0; i < 8; i++) out[i] = (uint8_t)fmi_clamp_int(x[i] + 128, 0, 255);
+}
+
+#elif FMI_LEVEL == 2
+typedef __m128i fmi_vs;
+typedef struct fmi_vw { __m128i low, high; } fmi_vw;
+FMI_INLINE fmi_vs fmi_sets(int x) { return _mm_set1_epi16((int16_t)x); }
+FMI_INLINE fmi_vs fmi_loads(const int16_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+FMI_INLINE void fmi_stores(int16_t *p, fmi_vs a) { _mm_storeu_si128((__m128i *)(void *)p, a); }
+FMI_INLINE fmi_vs fmi_adds(fmi_vs a, fmi_vs b) { return _mm_add_epi16(a, b); }
+FMI_INLINE fmi_vs fmi_subs(fmi_vs a, fmi_vs b) { return _mm_sub_epi16(a, b); }
+FMI_INLINE fmi_vs fmi_highs(fmi_vs a, fmi_vs b) { return _mm_mulhi_epi16(a, b); }
+FMI_INLINE fmi_vs fmi_downs(fmi_vs a, int n) { return _mm_srai_epi16(a, n); }
+FMI_INLINE fmi_vw fmi_products(fmi_vs a, int p, fmi_vs b, int q) {
+  __m128i factors = _mm_set1_epi32((int32_t)((uint32_t)q << 16 | ((uint32_t)p & 0xFFFF)));
+  fmi_vw sum;
+  sum.low = _mm_madd_epi16(_mm_unpacklo_epi16(a, b), factors);
+  sum.high = _mm_madd_epi16(_mm_unpackhi_epi16(a, b), factors);
+  return sum;
+}
+FMI_INLINE fmi_vw fmi_addw(fmi_vw a, fmi_vw b) {
+  a.low = _mm_add_epi32(a.low, b.low);
+  a.high = _mm_add_epi32(a.high, b.high);
+  return a;
+}
+FMI_INLINE fmi_vw fmi_subw(fmi_vw a, fmi_vw b) {
+  a.low = _mm_sub_epi32(a.low, b.low);
+  a.high = _mm_sub_epi32(a.high, b.high);
+  return a;
+}
+FMI_INLINE fmi_vs fmi_packw(fmi_vw a, int n) {
+  return _mm_packs_epi32(_mm_srai_epi32(a.low, n), _mm_srai_epi32(a.high, n));
+}
+FMI_INLINE fmi_vs fmi_load_bytes(const uint8_t *p) {
+  return _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)p), _mm_setzero_si128());
+}
+FMI_INLINE void fmi_load_pairs(const uint8_t *p, fmi_vs *even, fmi_vs *odd) {
+  __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
+  *even = _mm_and_si128(bytes, _mm_set1_epi16(255));
+  *odd = _mm_srli_epi16(bytes, 8);
+}
+FMI_INLINE void fmi_store_pairs(uint8_t *p, fmi_vs even, fmi_vs odd) {
+  _mm_storeu_si128((__m128i *)(void *)p, _mm_or_si128(even, _mm_slli_epi16(odd, 8)));
+}
+FMI_INLINE void fmi_store_rgb(uint8_t *p, const fmi_vs rgb[6]) {
+  const __m128i zero = _mm_setzero_si128(), lower = _mm_set_epi32(0, -1, 0, -1), six = _mm_set_epi32(0, 0, 0xFFFF, -1);
+  __m128i r = _mm_packus_epi16(rgb[0], rgb[1]), g = _mm_packus_epi16(rgb[2], rgb[3]), b = _mm_packus_epi16(rgb[4], rgb[5]), q[4];
+  r = _mm_unpacklo_epi8(r, _mm_srli_si128(r, 8));
+  g = _mm_unpacklo_epi8(g, _mm_srli_si128(g, 8));
+  b = _mm_unpacklo_epi8(b, _mm_srli_si128(b, 8));
+  __m128i rg = _mm_unpacklo_epi8(r, g), b0 = _mm_unpacklo_epi8(b, zero);
+  q[0] = _mm_unpacklo_epi16(rg, b0);
+  q[1] = _mm_unpackhi_epi16(rg, b0);
+  rg = _mm_unpackhi_epi8(r, g);
+  b0 = _mm_unpackhi_epi8(b, zero);
+  q[2] = _mm_unpacklo_epi16(rg, b0);
+  q[3] = _mm_unpackhi_epi16(rg, b0);
+  for (int i = 0; i < 4; i++) { /* four pixels of 4 bytes: two of 6, then 12 in a row */
+    __m128i two = _mm_or_si128(_mm_and_si128(q[i], lower), _mm_srli_epi64(_mm_andnot_si128(lower, q[i]), 8));
+    q[i] = _mm_or_si128(_mm_and_si128(two, six), _mm_slli_si128(_mm_srli_si128(two, 8), 6));
+  }
+  _mm_storeu_si128((__m128i *)(void *)p, _mm_or_si128(q[0], _mm_slli_si128(q[1], 12)));
+  _mm_storeu_si128((__m128i *)(void *)(p + 16), _mm_or_si128(_mm_srli_si128(q[1], 4), _mm_slli_si128(q[2], 8)));
+  _mm_storeu_si128((__m128i *)(void *)(p + 32), _mm_or_si128(_mm_srli_si128(q[2], 8), _mm_slli_si128(q[3], 4)));
+}
+FMI_INLINE fmi_vs fmi_load_row(const int16_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+FMI_INLINE fmi_vs fmi_low_zip(fmi_vs a, fmi_vs b) { return _mm_unpacklo_epi16(a, b); }
+FMI_INLINE fmi_vs fmi_high_zip(fmi_vs a, fmi_vs b) { return _mm_unpackhi_epi16(a, b); }
+FMI_INLINE void fmi_store_row(int16_t *to, fmi_vs a) { _mm_storeu_si128((__m128i *)(void *)to, a); }
+FMI_INLINE void fmi_store_sample_rows(uint8_t *const *to, const size_t *stride, size_t row, fmi_vs a, fmi_vs b) {
+  __m128i bytes = _mm_xor_si128(_mm_packs_epi16(a, b), _mm_set1_epi8(-128));
+  uint8_t *out = *to + row * *stride;
+  _mm_storel_epi64((__m128i *)(void *)out, bytes);
+  _mm_storel_epi64((__m128i *)(void *)(out + *stride), _mm_unpackhi_epi64(bytes, bytes));
+}
+
+#elif FMI_LEVEL == 3
+typedef __m256i fmi_vs;
+typedef struct fmi_vw { __m256i low, high; } fmi_vw;
+FMI_INLINE fmi_vs fmi_sets(int x) { return _mm256_set1_epi16((int16_t)x); }
+FMI_INLINE fmi_vs fmi_loads(const int16_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+FMI_INLINE void fmi_stores(int16_t *p, fmi_vs a) { _mm256_storeu_si256((__m256i *)(void *)p, a); }
+FMI_INLINE fmi_vs fmi_adds(fmi_vs a, fmi_vs b) { return _mm256_add_epi16(a, b); }
+FMI_INLINE fmi_vs fmi_subs(fmi_vs a, fmi_vs b) { return _mm256_sub_epi16(a, b); }
+FMI_INLINE fmi_vs fmi_highs(fmi_vs a, fmi_vs b) { return _mm256_mulhi_epi16(a, b); }
+FMI_INLINE fmi_vs fmi_downs(fmi_vs a, int n) { return _mm256_srai_epi16(a, n); }
+FMI_INLINE fmi_vw fmi_products(fmi_vs a, int p, fmi_vs b, int q) {
+  __m256i factors = _mm256_set1_epi32((int32_t)((uint32_t)q << 16 | ((uint32_t)p & 0xFFFF)));
+  fmi_vw sum;
+  sum.low = _mm256_madd_epi16(_mm256_unpacklo_epi16(a, b), factors);
+  sum.high = _mm256_madd_epi16(_mm256_unpackhi_epi16(a, b), factors);
+  return sum;
+}
+FMI_INLINE fmi_vw fmi_addw(fmi_vw a, fmi_vw b) {
+  a.low = _mm256_add_epi32(a.low, b.low);
+  a.high = _mm256_add_epi32(a.high, b.high);
+  return a;
+}
+FMI_INLINE fmi_vw fmi_subw(fmi_vw a, fmi_vw b) {
+  a.low = _mm256_sub_epi32(a.low, b.low);
+  a.high = _mm256_sub_epi32(a.high, b.high);
+  return a;
+}
+FMI_INLINE fmi_vs fmi_packw(fmi_vw a, int n) {
+  return _mm256_packs_epi32(_mm256_srai_epi32(a.low, n), _mm256_srai_epi32(a.high, n));
+}
+FMI_INLINE fmi_vs fmi_load_bytes(const uint8_t *p) {
+  return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+FMI_INLINE void fmi_load_pairs(const uint8_t *p, fmi_vs *even, fmi_vs *odd) {
+  __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)p);
+  *even = _mm256_and_si256(bytes, _mm256_set1_epi16(255));
+  *odd = _mm256_srli_epi16(bytes, 8);
+}
+FMI_INLINE void fmi_store_pairs(uint8_t *p, fmi_vs even, fmi_vs odd) {
+  _mm256_storeu_si256((__m256i *)(void *)p, _mm256_or_si256(even, _mm256_slli_epi16(odd, 8)));
+}
+/* The bytes of each half at the 16 places. */
+FMI_INLINE __m256i fmi_places_avx2(__m256i bytes, __m128i places) {
+  return _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(places));
+}
+FMI_INLINE void fmi_store_rgb(uint8_t *p, const fmi_vs rgb[6]) {
+  __m256i r = _mm256_packus_epi16(rgb[0], rgb[1]), g = _mm256_packus_epi16(rgb[2], rgb[3]), b = _mm256_packus_epi16(rgb[4], rgb[5]);
+  __m256i first = fmi_places_avx2(r, _mm_setr_epi8(0, -1, -1, 8, -1, -1, 1, -1, -1, 9, -1, -1, 2, -1, -1, 10));
+  first = _mm256_or_si256(first, fmi_places_avx2(g, _mm_setr_epi8(-1, 0, -1, -1, 8, -1, -1, 1, -1, -1, 9, -1, -1, 2, -1, -1)));
+  first = _mm256_or_si256(first, fmi_places_avx2(b, _mm_setr_epi8(-1, -1, 0, -1, -1, 8, -1, -1, 1, -1, -1, 9, -1, -1, 2, -1)));
+  __m256i second = fmi_places_avx2(r, _mm_setr_epi8(-1, -1, 3, -1, -1, 11, -1, -1, 4, -1, -1, 12, -1, -1, 5, -1));
+  second = _mm256_or_si256(second, fmi_places_avx2(g, _mm_setr_epi8(10, -1, -1, 3, -1, -1, 11, -1, -1, 4, -1, -1, 12, -1, -1, 5)));
+  second = _mm256_or_si256(second, fmi_places_avx2(b, _mm_setr_epi8(-1, 10, -1, -1, 3, -1, -1, 11, -1, -1, 4, -1, -1, 12, -1, -1)));
+  __m256i third = fmi_places_avx2(r, _mm_setr_epi8(-1, 13, -1, -1, 6, -1, -1, 14, -1, -1, 7, -1, -1, 15, -1, -1));
+  third = _mm256_or_si256(third, fmi_places_avx2(g, _mm_setr_epi8(-1, -1, 13, -1, -1, 6, -1, -1, 14, -1, -1, 7, -1, -1, 15, -1)));
+  third = _mm256_or_si256(third, fmi_places_avx2(b, _mm_setr_epi8(5, -1, -1, 13, -1, -1, 6, -1, -1, 14, -1, -1, 7, -1, -1, 15)));
+  _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute2x128_si256(first, second, 0x20));
+  _mm256_storeu_si256((__m256i *)(void *)(p + 32), _mm256_permute2x128_si256(third, first, 0x30));
+  _mm256_storeu_si256((__m256i *)(void *)(p + 64), _mm256_permute2x128_si256(second, third, 0x31));
+}
+FMI_INLINE fmi_vs fmi_load_row(const int16_t *p) {
+  return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p)),
+                                 _mm_loadu_si128((const __m128i *)(const void *)(p + 64)), 1);
+}
+FMI_INLINE fmi_vs fmi_low_zip(fmi_vs a, fmi_vs b) { return _mm256_unpacklo_epi16(a, b); }
+FMI_INLINE fmi_vs fmi_high_zip(fmi_vs a, fmi_vs b) { return _mm256_unpackhi_epi16(a, b); }
+FMI_INLINE void fmi_store_row(int16_t *to, fmi_vs a) {
+  _mm_storeu_si128((__m128i *)(void *)to, _mm256_castsi256_si128(a));
+  _mm_storeu_si128((__m128i *)(void *)(to + 64), _mm256_extracti128_si256(a, 1));
+}
+FMI_INLINE void fmi_store_sample_rows(uint8_t *const *to, const size_t *stride, size_t row, fmi_vs a, fmi_vs b) {
+  __m256i both = _mm256_xor_si256(_mm256_packs_epi16(a, b), _mm256_set1_epi8(-128));
+  for (int i = 0; i < 2; i++) {
+    __m128i bytes = i ? _mm256_extracti128_si256(both, 1) : _mm256_castsi256_si128(both);
+    uint8_t *out = to[i] + row * stride[i];
+    _mm_storel_epi64((__m128i *)(void *)out, bytes);
+    _mm_storel_epi64((__m128i *)(void *)(out + stride[i]), _mm_unpackhi_epi64(bytes, bytes));
+  }
+}
+
+#elif FMI_LEVEL == 5
+typedef int16x8_t fmi_vs;
+typedef struct fmi_vw { int32x4_t low, high; } fmi_vw;
+FMI_INLINE fmi_vs fmi_sets(int x) { return vdupq_n_s16((int16_t)x); }
+FMI_INLINE fmi_vs fmi_loads(const int16_t *p) { return vld1q_s16(p); }
+FMI_INLINE void fmi_stores(int16_t *p, fmi_vs a) { vst1q_s16(p, a); }
+FMI_INLINE fmi_vs fmi_adds(fmi_vs a, fmi_vs b) { return vaddq_s16(a, b); }
+FMI_INLINE fmi_vs fmi_subs(fmi_vs a, fmi_vs b) { return vsubq_s16(a, b); }
+FMI_INLINE fmi_vs fmi_highs(fmi_vs a, fmi_vs b) {
+  int32x4_t low = vmull_s16(vget_low_s16(a), vget_low_s16(b)), high = vmull_s16(vget_high_s16(a), vget_high_s16(b));
+  return vcombine_s16(vshrn_n_s32(low, 16), vshrn_n_s32(high, 16));
+}
+FMI_INLINE fmi_vs fmi_downs(fmi_vs a, int n) { return vshlq_s16(a, vdupq_n_s16((int16_t)-n)); }
+FMI_INLINE fmi_vw fmi_products(fmi_vs a, int p, fmi_vs b, int q) {
+  fmi_vw sum;
+  sum.low = vmlal_n_s16(vmull_n_s16(vget_low_s16(a), (int16_t)p), vget_low_s16(b), (int16_t)q);
+  sum.high = vmlal_n_s16(vmull_n_s16(vget_high_s16(a), (int16_t)p), vget_high_s16(b), (int16_t)q);
+  return sum;
+}
+FMI_INLINE fmi_vw fmi_addw(fmi_vw a, fmi_vw b) {
+  a.low = vaddq_s32(a.low, b.low);
+  a.high = vaddq_s32(a.high, b.high);
+  return a;
+}
+FMI_INLINE fmi_vw fmi_subw(fmi_vw a, fmi_vw b) {
+  a.low = vsubq_s32(a.low, b.low);
+  a.high = vsubq_s32(a.high, b.high);
+  return a;
+}
+FMI_INLINE fmi_vs fmi_packw(fmi_vw a, int n) {
+  int32x4_t down = vdupq_n_s32(-n);
+  return vcombine_s16(vqmovn_s32(vshlq_s32(a.low, down)), vqmovn_s32(vshlq_s32(a.high, down)));
+}
+FMI_INLINE fmi_vs fmi_load_bytes(const uint8_t *p) { return vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p))); }
+FMI_INLINE void fmi_load_pairs(const uint8_t *p, fmi_vs *even, fmi_vs *odd) {
+  uint8x8x2_t bytes = vld2_u8(p);
+  *even = vreinterpretq_s16_u16(vmovl_u8(bytes.val[0]));
+  *odd = vreinterpretq_s16_u16(vmovl_u8(bytes.val[1]));
+}
+FMI_INLINE void fmi_store_pairs(uint8_t *p, fmi_vs even, fmi_vs odd) {
+  uint8x8x2_t bytes;
+  bytes.val[0] = vqmovun_s16(even);
+  bytes.val[1] = vqmovun_s16(odd);
+  vst2_u8(p, bytes);
+}
+FMI_INLINE void fmi_store_rgb(uint8_t *p, const fmi_vs rgb[6]) {
+  uint8x16x3_t bytes;
+  for (int i = 0; i < 3; i++) {
+    uint8x8_t even = vqmovun_s16(rgb[2 * i]), odd = vqmovun_s16(rgb[2 * i + 1]);
+    bytes.val[i] = vcombine_u8(vzip1_u8(even, odd), vzip2_u8(even, odd));
+  }
+  vst3q_u8(p, bytes);
+}
+FMI_INLINE fmi_vs fmi_load_row(const int16_t *p) { return vld1q_s16(p); }
+FMI_INLINE fmi_vs fmi_low_zip(fmi_vs a, fmi_vs b) { return vzip1q_s16(a, b); }
+FMI_INLINE fmi_vs fmi_high_zip(fmi_vs a, fmi_vs b) { return vzip2q_s16(a, b); }
+FMI_INLINE void fmi_store_row(int16_t *to, fmi_vs a) { vst1q_s16(to, a); }
+FMI_INLINE void fmi_store_sample_rows(uint8_t *const *to, const size_t *stride, size_t row, fmi_vs a, fmi_vs b) {
+  uint8_t *out = *to + row * *stride;
+  vst1_u8(out, veor_u8(vreinterpret_u8_s8(vqmovn_s16(a)), vdup_n_u8(128)));
+  vst1_u8(out + *stride, veor_u8(vreinterpret_u8_s8(vqmovn_s16(b)), vdup_n_u8(128)));
+}
+#endif
+
+#if FMI_LEVEL != 1
+/* Three times this transposes the 8 x 8 values of each half of 128 bits: an index' upper half becomes its lower one, bit by bit.
+   Written out, because gcc -O2 leaves such loops as they are. */
+FMI_INLINE void fmi_shuffle(fmi_vs out[8], const fmi_vs in[8]) {
+  out[0] = fmi_low_zip(in[0], in[4]);
+  out[1] = fmi_high_zip(in[0], in[4]);
+  out[2] = fmi_low_zip(in[1], in[5]);
+  out[3] = fmi_high_zip(in[1], in[5]);
+  out[4] = fmi_low_zip(in[2], in[6]);
+  out[5] = fmi_high_zip(in[2], in[6]);
+  out[6] = fmi_low_zip(in[3], in[7]);
+  out[7] = fmi_high_zip(in[3], in[7]);
+}
+FMI_INLINE void fmi_turn(fmi_vs out[8], const fmi_vs in[8]) {
+  fmi_vs once[8], twice[8];
+  fmi_shuffle(once, in);
+  fmi_shuffle(twice, once);
+  fmi_shuffle(out, twice);
+}
+FMI_INLINE void fmi_store_turned(int16_t *to, const fmi_vs x[8]) {
+  fmi_vs rows[8];
+  fmi_turn(rows, x);
+  for (int i = 0; i < 8; i++) fmi_store_row(to + 8 * i, rows[i]);
+}
+FMI_INLINE void fmi_store_samples(uint8_t *const *to, const size_t *stride, int row, const fmi_vs x[8]) {
+  fmi_vs rows[8];
+  fmi_turn(rows, x);
+  for (int i = 0; i < 8; i += 2) fmi_store_sample_rows(to, stride, (size_t)(row + i), rows[i], rows[i + 1]);
+}
 #endif
 #endif
 
@@ -5177,6 +5499,107 @@ FMI_FN bool fmi_png_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, si
 
 #endif
 
+#endif /* FMI_COMPILING */
+
+#if defined(FMI_SUFFIX) && FMI_BLOCK == FMI_BLOCK_JPEG
+/* ---- block: JPEG's arithmetic ---- */
+
+/* The inverse DCT of 8 values after Loeffler, Ligtenberg and Moschytz, "Practical fast 1-D DCT algorithms with 11 multiplications",
+   1989, in 13-bit fixed point with the roundings that libjpeg made the standard. A column in each lane. Sums of two inputs keep
+   16 bits, as in libjpeg-turbo's vector code; with that nothing overflows whatever the input. */
+FMI_INLINE void fmi_jpeg_columns(fmi_vs x[8], int shift) {
+  fmi_vs some = fmi_sets(64), a = fmi_adds(x[7], x[3]), b = fmi_adds(x[5], x[1]);
+  int half = (1 << (shift - 1)) / 64;
+  fmi_vw sum = fmi_products(fmi_adds(x[0], x[4]), 8192, some, half), difference = fmi_products(fmi_subs(x[0], x[4]), 8192, some, half);
+  fmi_vw even2 = fmi_products(x[2], 10703, x[6], 4433), even6 = fmi_products(x[2], 4433, x[6], -10704);
+  fmi_vw c = fmi_products(b, 9633, a, -6436), d = fmi_products(b, 6437, a, 9633);
+  fmi_vw even0 = fmi_addw(sum, even2), even1 = fmi_addw(difference, even6), even3 = fmi_subw(sum, even2);
+  fmi_vw odd0 = fmi_addw(fmi_products(x[1], 4926, x[7], -7373), d), odd3 = fmi_addw(fmi_products(x[1], -7373, x[7], -4927), c);
+  fmi_vw odd1 = fmi_addw(fmi_products(x[3], 4177, x[5], -20995), c), odd2 = fmi_addw(fmi_products(x[3], -20995, x[5], -4176), d);
+  even2 = fmi_subw(difference, even6);
+  x[0] = fmi_packw(fmi_addw(even0, odd0), shift);
+  x[1] = fmi_packw(fmi_addw(even1, odd1), shift);
+  x[2] = fmi_packw(fmi_addw(even2, odd2), shift);
+  x[3] = fmi_packw(fmi_addw(even3, odd3), shift);
+  x[4] = fmi_packw(fmi_subw(even3, odd3), shift);
+  x[5] = fmi_packw(fmi_subw(even2, odd2), shift);
+  x[6] = fmi_packw(fmi_subw(even1, odd1), shift);
+  x[7] = fmi_packw(fmi_subw(even0, odd0), shift);
+}
+
+/* Blocks of coefficients, already multiplied, to 8 x 8 samples each at its place; then they are zeros again. Behind the last
+   block there is room for another one. */
+FMI_FN void fmi_jpeg_transform(int16_t *blocks, uint8_t *const *to, const size_t *stride, int count) {
+  enum { COLUMNS = FMI_SHORTS < 8 ? FMI_SHORTS : 8, TOGETHER = FMI_SHORTS < 8 ? 1 : FMI_SHORTS / 8 };
+  for (int n = 0; n < count; n += TOGETHER, blocks += 64 * TOGETHER) {
+    int16_t turned[64 * TOGETHER];
+    fmi_vs x[8];
+    for (int column = 0; column < 8; column += COLUMNS) {
+      for (int i = 0; i < 8; i++) x[i] = fmi_load_row(blocks + 8 * i + column);
+      fmi_jpeg_columns(x, 11);
+      fmi_store_turned(turned + 8 * column, x);
+    }
+    for (int i = 0; i < 64 * TOGETHER; i += FMI_SHORTS) fmi_stores(blocks + i, fmi_sets(0));
+    for (int row = 0; row < 8; row += COLUMNS) {
+      for (int i = 0; i < 8; i++) x[i] = fmi_load_row(turned + 8 * i + row);
+      fmi_jpeg_columns(x, 18);
+      fmi_store_samples(to + n, stride + n, row, x);
+    }
+  }
+}
+
+/* 3/4 of one row and 1/4 of another one, times 4. Here and below rows may be read and written FMI_JPEG_SLACK beyond their end. */
+FMI_FN void fmi_jpeg_mix_rows(int16_t *out, const uint8_t *nearer, const uint8_t *farther, int n) {
+  for (int i = 0; i < n; i += FMI_SHORTS) {
+    fmi_vs near_sample = fmi_load_bytes(nearer + i), twice = fmi_adds(near_sample, near_sample);
+    fmi_stores(out + i, fmi_adds(fmi_adds(twice, near_sample), fmi_load_bytes(farther + i)));
+  }
+}
+
+/* n sums of 4 samples become 2n samples: each two neighbours, 3/4 of the one and 1/4 of what lies beyond, so that in[-1] and
+   in[n] are looked at. `left` and `right` round: they differ, so that no shift of the mean arises. */
+FMI_FN void fmi_jpeg_widen(uint8_t *out, const int16_t *in, int n, int left, int right) {
+  fmi_vs round_left = fmi_sets(left), round_right = fmi_sets(right);
+  for (int i = 0; i < n; i += FMI_SHORTS) {
+    fmi_vs here = fmi_loads(in + i), most = fmi_adds(fmi_adds(here, here), here);
+    fmi_store_pairs(out + 2 * i, fmi_downs(fmi_adds(fmi_adds(most, fmi_loads(in + i - 1)), round_left), 4),
+                    fmi_downs(fmi_adds(fmi_adds(most, fmi_loads(in + i + 1)), round_right), 4));
+  }
+}
+
+/* YCbCr to RGB (JFIF 1.02) in 16-bit fixed point: red is y + (91881 cr + 32768 >> 16), blue y + (116130 cb + 32768 >> 16), green
+   y + (32768 - 22554 cb - 46802 cr >> 16). What of the factors goes beyond 15 bits is added as a whole number; and (2x >> 16) + 1 >> 1
+   is x + 32768 >> 16. */
+FMI_INLINE void fmi_jpeg_colour(fmi_vs *rgb, fmi_vs y, fmi_vs cb, fmi_vs cr) {
+  fmi_vs one = fmi_sets(1);
+  cb = fmi_subs(cb, fmi_sets(128));
+  cr = fmi_subs(cr, fmi_sets(128));
+  fmi_vs cb2 = fmi_adds(cb, cb), cr2 = fmi_adds(cr, cr);
+  fmi_vs red = fmi_downs(fmi_adds(fmi_highs(cr2, fmi_sets(91881 - 65536)), one), 1);
+  fmi_vs blue = fmi_downs(fmi_adds(fmi_highs(cb2, fmi_sets(116130 - 131072)), one), 1);
+  fmi_vw green = fmi_addw(fmi_products(cb, -22554, cr, 65536 - 46802), fmi_products(one, 16384, one, 16384));
+  rgb[0] = fmi_adds(fmi_adds(y, cr), red);
+  rgb[2] = fmi_adds(fmi_subs(y, cr), fmi_packw(green, 16));
+  rgb[4] = fmi_adds(fmi_adds(y, cb2), blue);
+}
+FMI_FN void fmi_jpeg_rgb_row(uint8_t *out, const uint8_t *luma, const uint8_t *blue, const uint8_t *red, int width) {
+  for (int x = 0; x < width; x += 2 * FMI_SHORTS) {
+    fmi_vs y[2], cb[2], cr[2], rgb[6];
+    uint8_t last[6 * FMI_SHORTS];
+    fmi_load_pairs(luma + x, &y[0], &y[1]);
+    fmi_load_pairs(blue + x, &cb[0], &cb[1]);
+    fmi_load_pairs(red + x, &cr[0], &cr[1]);
+    fmi_jpeg_colour(rgb, y[0], cb[0], cr[0]);
+    fmi_jpeg_colour(rgb + 1, y[1], cb[1], cr[1]);
+    bool whole = width - x >= 2 * FMI_SHORTS; /* nothing may be written beyond the row */
+    fmi_store_rgb(whole ? out + 3 * x : last, rgb);
+    if (!whole) memcpy(out + 3 * x, last, 3 * (size_t)(width - x));
+  }
+}
+#endif
+
+#if defined(FMI_COMPILING) && !defined(FMI_BLOCK)
+
 /* ---- JPEG (ITU-T T.81) ----
    Baseline, extended sequential and progressive with Huffman coding, 8 bits, 1, 3 or 4 components, every sampling. Pixels equal
    libjpeg-turbo's with its defaults: its integer inverse DCT, its triangle filter for chroma at half the width or height, its
@@ -5189,7 +5612,23 @@ FMI_FN bool fmi_jpeg_is(const uint8_t *data, size_t size) {
 
 #ifndef FACEMORPH_NO_JPEG
 
-#define FMI_JPEG_LOOK 10     /* bits of the fast Huffman tables' index */
+#define fmi_jpeg_columns FMI_AT_LEVEL(fmi_jpeg_columns)
+#define fmi_jpeg_transform FMI_AT_LEVEL(fmi_jpeg_transform)
+#define fmi_jpeg_mix_rows FMI_AT_LEVEL(fmi_jpeg_mix_rows)
+#define fmi_jpeg_widen FMI_AT_LEVEL(fmi_jpeg_widen)
+#define fmi_jpeg_colour FMI_AT_LEVEL(fmi_jpeg_colour)
+#define fmi_jpeg_rgb_row FMI_AT_LEVEL(fmi_jpeg_rgb_row)
+#define FMI_BLOCK FMI_BLOCK_JPEG
+#include FACEMORPH_FILENAME
+#undef FMI_BLOCK
+static void (*const fmi_jpeg_transforms[])(int16_t *, uint8_t *const *, const size_t *, int) = FMI_BYTE_LEVELS(fmi_jpeg_transform);
+static void (*const fmi_jpeg_mixers[])(int16_t *, const uint8_t *, const uint8_t *, int) = FMI_BYTE_LEVELS(fmi_jpeg_mix_rows);
+static void (*const fmi_jpeg_wideners[])(uint8_t *, const int16_t *, int, int, int) = FMI_BYTE_LEVELS(fmi_jpeg_widen);
+static void (*const fmi_jpeg_colours[])(uint8_t *, const uint8_t *, const uint8_t *, const uint8_t *, int) = FMI_BYTE_LEVELS(fmi_jpeg_rgb_row);
+
+#define FMI_JPEG_LOOK 11     /* bits of the fast Huffman tables' index */
+#define FMI_JPEG_SLACK 64    /* what kernels may read and write beyond a row of samples, in samples */
+#define FMI_JPEG_QUEUE 8     /* blocks transformed at a time */
 #define FMI_JPEG_END 128     /* run of the end-of-block code: beyond every position */
 #define FMI_JPEG_PARTIAL 255 /* run of an entry that gives a symbol at most: value bits, or the code's tail, follow */
 
@@ -5208,8 +5647,9 @@ typedef struct fmi_jpeg_huffman {
 /* The entropy-coded bits: the next ones stand on top of `bits`. At a marker or the file's end zeros are appended and counted. */
 typedef struct fmi_jpeg_bits {
   uint64_t bits;
-  const uint8_t *next, *end;
+  const uint8_t *next;
   int count, invented;
+  const uint8_t *end;
 } fmi_jpeg_bits;
 
 typedef enum fmi_jpeg_filter {
@@ -5234,6 +5674,15 @@ typedef struct fmi_jpeg_component {
   int dc;                      /* prediction */
 } fmi_jpeg_component;
 
+/* Blocks that wait for their transform; the others are 0. One more is there for kernels that take two at a time. */
+typedef struct fmi_jpeg_queue {
+  int16_t blocks[FMI_JPEG_QUEUE + 1][64];
+  uint8_t *to[FMI_JPEG_QUEUE + 1]; /* where their samples go, and how many bytes apart the rows are */
+  size_t stride[FMI_JPEG_QUEUE + 1];
+  uint8_t spare[64];
+  int count;
+} fmi_jpeg_queue;
+
 typedef struct fmi_jpeg {
   fmi_env *env;
   fmi_pool pool;               /* everything but the pixels */
@@ -5253,6 +5702,8 @@ typedef struct fmi_jpeg {
   int scans;
   uint64_t blocks, work;       /* of the picture; of all scans so far */
   fmi_jpeg_bits bits;
+  fmi_jpeg_queue queue;
+  int16_t *mixed;              /* two rows of a component mixed, with room for a neighbour at either end */
   int end_run;                 /* blocks that are over already (EOBRUN) */
   int restart_in, restart_number;
   int emitted;                 /* picture rows that are done */
@@ -5278,32 +5729,33 @@ FMI_FN FMI_PRINTF(2, 3) bool fmi_jpeg_damaged(fmi_jpeg *jpeg, const char *format
 /* ---- bits ---- */
 
 /* Byte by byte: stuffed zeros after 0xFF go, a marker or the end of the data is never passed. */
-FMI_FN fmi_jpeg_bits fmi_jpeg_fill_slowly(fmi_jpeg_bits b) {
-  while (b.count <= 56) {
+FMI_FN FMI_NOINLINE void fmi_jpeg_fill_slowly(fmi_jpeg_bits *b) {
+  while (b->count <= 56) {
     uint8_t byte = 0;
-    if (b.next < b.end && (*b.next != 0xFF || (b.end - b.next > 1 && b.next[1] == 0))) {
-      byte = *b.next;
-      b.next += byte == 0xFF ? 2 : 1;
-    } else b.invented += 8;
-    b.bits |= (uint64_t)byte << (56 - b.count);
-    b.count += 8;
+    if (b->next < b->end && (*b->next != 0xFF || (b->end - b->next > 1 && b->next[1] == 0))) {
+      byte = *b->next;
+      b->next += byte == 0xFF ? 2 : 1;
+    } else b->invented += 8;
+    b->bits |= (uint64_t)byte << (56 - b->count);
+    b->count += 8;
   }
-  return b;
 }
 
 /* Fills up from below 32 bits: a code and its value take 31 at most. Eight bytes at once where none of them is 0xFF; bits below
    `count` may then hold what follows already: the next filling ORs the same into them. */
-FMI_FN fmi_jpeg_bits fmi_jpeg_fill(fmi_jpeg_bits b) {
-  if (b.end - b.next >= 8) {
-    uint64_t word = (uint64_t)fmi_be32(b.next) << 32 | fmi_be32(b.next + 4);
+FMI_INLINE void fmi_jpeg_fill(fmi_jpeg_bits *b) {
+  if (b->end - b->next >= 8) {
+    uint64_t word = fmi_be64(b->next);
     if (((~word - 0x0101010101010101u) & word & 0x8080808080808080u) == 0) {
-      b.bits |= word >> b.count;
-      b.next += (63 - b.count) >> 3;
-      b.count |= 56;
-      return b;
+      b->bits |= word >> b->count;
+      b->next += (63 - b->count) >> 3;
+      b->count |= 56;
+      return;
     }
   }
-  return fmi_jpeg_fill_slowly(b);
+  fmi_jpeg_bits copy = *b; /* *b itself can stay in registers: nobody ever has its address */
+  fmi_jpeg_fill_slowly(&copy);
+  *b = copy;
 }
 
 /* `count` bits, 1 to 16, that are there. */
@@ -5314,7 +5766,7 @@ FMI_FN int fmi_jpeg_take(fmi_jpeg_bits *b, int count) {
   return value;
 }
 FMI_FN int fmi_jpeg_bit(fmi_jpeg_bits *b) {
-  if (b->count < 1) *b = fmi_jpeg_fill(*b);
+  if (b->count < 1) fmi_jpeg_fill(b);
   return fmi_jpeg_take(b, 1);
 }
 /* A coefficient's value of `size` bits: the upper half is positive (table F.1). */
@@ -5323,37 +5775,32 @@ FMI_FN int fmi_jpeg_value(fmi_jpeg_bits *b, int size) { return size ? fmi_jpeg_e
 
 /* What entropy coding says next: `run` coefficients are 0, then comes `value`. FMI_JPEG_END: the block ends here, and (1 << value)
    - 1 more blocks, plus the number in the next `value` bits. FMI_JPEG_PARTIAL: no such code. */
-typedef struct fmi_jpeg_step { fmi_jpeg_bits bits; fmi_jpeg_entry entry; } fmi_jpeg_step;
-
-FMI_FN FMI_NOINLINE fmi_jpeg_step fmi_jpeg_next_slowly(fmi_jpeg_bits b, const fmi_jpeg_huffman *table,
-                                                       fmi_jpeg_entry entry) {
-  fmi_jpeg_step step;
+FMI_FN FMI_NOINLINE fmi_jpeg_entry fmi_jpeg_next_slowly(fmi_jpeg_bits *b, const fmi_jpeg_huffman *table, fmi_jpeg_entry entry) {
   int symbol = entry.value, length = entry.length;
-  if (length) fmi_jpeg_take(&b, length);
+  if (length) fmi_jpeg_take(b, length);
   else {
-    uint32_t code = (uint32_t)(b.bits >> 48);
+    uint32_t code = (uint32_t)(b->bits >> 48);
     for (length = FMI_JPEG_LOOK + 1; length <= 16 && code >= table->limit[length];) length++;
-    symbol = length <= 16 ? table->symbols[fmi_jpeg_take(&b, length) + table->offset[length]] : -1;
+    symbol = length <= 16 ? table->symbols[fmi_jpeg_take(b, length) + table->offset[length]] : -1;
   }
   entry.run = symbol < 0 ? FMI_JPEG_PARTIAL : (uint8_t)(symbol >> 4);
   entry.value = 0;
-  if (symbol >= 0 && (symbol & 15)) entry.value = (int16_t)fmi_jpeg_value(&b, symbol & 15);
+  if (symbol >= 0 && (symbol & 15)) entry.value = (int16_t)fmi_jpeg_value(b, symbol & 15);
   else if (symbol >= 0 && entry.run != 15) entry.value = entry.run, entry.run = FMI_JPEG_END;
-  step.bits = b;
-  step.entry = entry;
-  return step;
+  return entry;
 }
-FMI_FN inline fmi_jpeg_entry fmi_jpeg_next(fmi_jpeg_bits *b, const fmi_jpeg_huffman *table) {
-  if (b->count < 32) *b = fmi_jpeg_fill(*b);
+FMI_INLINE fmi_jpeg_entry fmi_jpeg_next(fmi_jpeg_bits *b, const fmi_jpeg_huffman *table) {
+  if (b->count < 32) fmi_jpeg_fill(b);
   fmi_jpeg_entry entry = table->fast[b->bits >> (64 - FMI_JPEG_LOOK)];
   if (entry.run != FMI_JPEG_PARTIAL) {
     b->bits <<= entry.length;
     b->count -= entry.length;
     return entry;
   }
-  fmi_jpeg_step step = fmi_jpeg_next_slowly(*b, table, entry);
-  *b = step.bits;
-  return step.entry;
+  fmi_jpeg_bits copy = *b;
+  entry = fmi_jpeg_next_slowly(&copy, table, entry);
+  *b = copy;
+  return entry;
 }
 
 /* ---- Huffman tables ---- */
@@ -5397,9 +5844,8 @@ FMI_FN bool fmi_jpeg_make_table(fmi_jpeg_huffman *table, const uint8_t counts[16
 
 /* What a scan does with each of its blocks; all return false where the data makes no sense. */
 
-/* A whole block. Values are multiplied by `quant` (16 bits, as in libjpeg-turbo's vector code); *last is the position, in file
-   order, of the last coefficient that is set. */
-FMI_FN bool fmi_jpeg_block(fmi_jpeg_bits *bits, fmi_jpeg_component *c, const uint16_t *quant, int16_t *block, int *last) {
+/* A whole block. Values are multiplied by `quant` (16 bits, as in libjpeg-turbo's vector code); *flat: only the first one is set. */
+FMI_FN bool fmi_jpeg_block(fmi_jpeg_bits *bits, fmi_jpeg_component *c, const uint16_t *quant, int16_t *block, bool *flat) {
   fmi_jpeg_bits b = *bits;
   const fmi_jpeg_huffman *ac = c->ac_table;
   fmi_jpeg_entry entry = fmi_jpeg_next(&b, c->dc_table);
@@ -5418,7 +5864,7 @@ FMI_FN bool fmi_jpeg_block(fmi_jpeg_bits *bits, fmi_jpeg_component *c, const uin
     block[at] = (int16_t)(entry.value * quant[at]);
     end = k;
   }
-  *last = end;
+  *flat = end == 0;
   *bits = b;
   return true;
 }
@@ -5436,7 +5882,7 @@ FMI_FN bool fmi_jpeg_dc_scan(fmi_jpeg *jpeg, fmi_jpeg_component *c, int16_t *blo
 
 /* Takes the number of further blocks that end where this one does. */
 FMI_FN void fmi_jpeg_start_end_run(fmi_jpeg *jpeg, fmi_jpeg_bits *b, int size) {
-  if (b->count < 32) *b = fmi_jpeg_fill(*b);
+  if (b->count < 32) fmi_jpeg_fill(b);
   jpeg->end_run = (1 << size) - 1 + (size ? fmi_jpeg_take(b, size) : 0);
 }
 
@@ -5489,49 +5935,29 @@ FMI_FN bool fmi_jpeg_ac_refining_scan(fmi_jpeg *jpeg, fmi_jpeg_component *c, int
   return true;
 }
 
-/* ---- inverse DCT ---- */
+/* ---- from coefficients to samples ---- */
 
-/* Inverse DCTs of 8 values after Loeffler, Ligtenberg and Moschytz, "Practical fast 1-D DCT algorithms with 11 multiplications",
-   1989, in 13-bit fixed point with the roundings that libjpeg made the standard. Transforms columns and writes them as rows, so
-   that two calls transform a block. Sums of two inputs keep 16 bits, as in libjpeg-turbo's vector code; with that nothing overflows
-   whatever the input. `columns`: the others are 0. */
-FMI_FN void fmi_jpeg_transform(int16_t *out, const int16_t *in, int columns, int shift) {
-  int half = 1 << (shift - 1);
-  for (int column = 0; column < columns; column++, in++, out += 8) {
-    int x0 = in[0], x1 = in[8], x2 = in[16], x3 = in[24], x4 = in[32], x5 = in[40], x6 = in[48], x7 = in[56];
-    if ((x1 | x2 | x3 | x4 | x5 | x6 | x7) == 0) {
-      int16_t flat = (int16_t)fmi_clamp_int((x0 * 8192 + half) >> shift, -32768, 32767);
-      for (int i = 0; i < 8; i++) out[i] = flat;
-      continue;
-    }
-    int sum = (int16_t)(x0 + x4) * 8192 + half, difference = (int16_t)(x0 - x4) * 8192 + half;
-    int even2 = x2 * 10703 + x6 * 4433, even6 = x2 * 4433 - x6 * 10704;
-    int even[4] = {sum + even2, difference + even6, difference - even6, sum - even2};
-    int a = (int16_t)(x7 + x3), b = (int16_t)(x5 + x1);
-    int c = b * 9633 - a * 6436, d = a * 9633 + b * 6437;
-    int odd[4] = {x1 * 4926 - x7 * 7373 + d, x3 * 4177 - x5 * 20995 + c, d - x5 * 4176 - x3 * 20995,
-                  c - x7 * 4927 - x1 * 7373};
-    for (int i = 0; i < 4; i++) {
-      out[i] = (int16_t)fmi_clamp_int((even[i] + odd[i]) >> shift, -32768, 32767);
-      out[7 - i] = (int16_t)fmi_clamp_int((even[i] - odd[i]) >> shift, -32768, 32767);
-    }
-  }
+FMI_FN void fmi_jpeg_end_queue(fmi_jpeg *jpeg) {
+  fmi_jpeg_queue *queue = &jpeg->queue;
+  queue->to[queue->count] = queue->spare;
+  queue->stride[queue->count] = 8;
+  fmi_jpeg_transforms[jpeg->env->simd](queue->blocks[0], queue->to, queue->stride, queue->count);
+  queue->count = 0;
 }
 
-/* A block of coefficients, already multiplied, to 8 x 8 samples. last: position in file order of the last one that is set. */
-FMI_FN void fmi_jpeg_samples(uint8_t *out, size_t stride, const int16_t *block, int last) {
-  int16_t half[64], done[64];
-  if (last == 0) {
-    int flat = (fmi_clamp_int(block[0] * 4, -32768, 32767) + 16) >> 5;
-    for (int y = 0; y < 8; y++) memset(out + (size_t)y * stride, fmi_clamp_int(flat + 128, 0, 255), 8);
+/* The block behind those that wait, filled and multiplied, is to become samples. Flat ones do so at once. */
+FMI_FN void fmi_jpeg_samples(fmi_jpeg *jpeg, uint8_t *out, size_t stride, bool flat) {
+  fmi_jpeg_queue *queue = &jpeg->queue;
+  int16_t *block = queue->blocks[queue->count];
+  if (flat) {
+    int level = (fmi_clamp_int(block[0] * 4, -32768, 32767) + 16) >> 5; /* as the whole transform does it */
+    for (int y = 0; y < 8; y++) memset(out + (size_t)y * stride, fmi_clamp_int(level + 128, 0, 255), 8);
+    block[0] = 0;
     return;
   }
-  int columns = last < 3 ? 2 : last < 10 ? 4 : 8; /* file order goes by diagonals */
-  memset(half, 0, sizeof half);
-  fmi_jpeg_transform(half, block, columns, 11);
-  fmi_jpeg_transform(done, half, 8, 18);
-  for (int y = 0; y < 8; y++, out += stride)
-    for (int x = 0; x < 8; x++) out[x] = (uint8_t)fmi_clamp_int(done[y * 8 + x] + 128, 0, 255);
+  queue->to[queue->count] = out;
+  queue->stride[queue->count] = stride;
+  if (++queue->count == FMI_JPEG_QUEUE) fmi_jpeg_end_queue(jpeg);
 }
 
 /* ---- from samples to the picture ---- */
@@ -5541,29 +5967,14 @@ FMI_FN const uint8_t *fmi_jpeg_row(const fmi_jpeg_component *c, int y) {
   return c->samples + (size_t)(fmi_clamp_int(y, 0, c->height - 1) % c->ring) * c->stride;
 }
 
-/* The triangle filter: a sample's new neighbours are 3/4 of it and 1/4 of the next one; roundings alternate so that no shift
-   of the mean arises. n >= 3 samples become 2n. */
-FMI_FN void fmi_jpeg_widen(uint8_t *out, const uint8_t *in, int n) {
-  out[0] = in[0];
-  out[1] = (uint8_t)((in[0] * 3 + in[1] + 2) >> 2);
-  for (int i = 1; i < n - 1; i++) {
-    out[2 * i] = (uint8_t)((in[i] * 3 + in[i - 1] + 1) >> 2);
-    out[2 * i + 1] = (uint8_t)((in[i] * 3 + in[i + 1] + 2) >> 2);
-  }
-  out[2 * n - 2] = (uint8_t)((in[n - 1] * 3 + in[n - 2] + 1) >> 2);
-  out[2 * n - 1] = in[n - 1];
-}
-/* The same in both directions, from the nearer of two rows and the farther one. */
-FMI_FN void fmi_jpeg_widen_both(uint8_t *out, const uint8_t *nearer, const uint8_t *farther, int n) {
-  int here = nearer[0] * 3 + farther[0];
-  out[0] = (uint8_t)((here * 4 + 8) >> 4);
-  for (int i = 1; i < n; i++) {
-    int after = nearer[i] * 3 + farther[i];
-    out[2 * i - 1] = (uint8_t)((here * 3 + after + 7) >> 4);
-    out[2 * i] = (uint8_t)((after * 3 + here + 8) >> 4);
-    here = after;
-  }
-  out[2 * n - 1] = (uint8_t)((here * 4 + 7) >> 4);
+/* The triangle filter at half the width. The same row twice: only the width is halved. */
+FMI_FN void fmi_jpeg_widen_row(const fmi_jpeg *jpeg, const fmi_jpeg_component *c, const uint8_t *nearer, const uint8_t *farther,
+                               int left, int right) {
+  int16_t *mixed = jpeg->mixed + 1;
+  fmi_jpeg_mixers[jpeg->env->simd](mixed, nearer, farther, c->width);
+  mixed[-1] = mixed[0]; /* beyond its ends a row goes on as it is */
+  mixed[c->width] = mixed[c->width - 1];
+  fmi_jpeg_wideners[jpeg->env->simd](c->line, mixed, c->width, left, right);
 }
 
 /* Row y of the picture in one component. */
@@ -5572,8 +5983,8 @@ FMI_FN const uint8_t *fmi_jpeg_full_row(const fmi_jpeg *jpeg, const fmi_jpeg_com
   const uint8_t *nearer = fmi_jpeg_row(c, own);
   switch (c->filter) {
     case FMI_JPEG_FULL: return nearer;
-    case FMI_JPEG_H2V1: fmi_jpeg_widen(c->line, nearer, c->width); break;
-    case FMI_JPEG_H2V2: fmi_jpeg_widen_both(c->line, nearer, fmi_jpeg_row(c, other), c->width); break;
+    case FMI_JPEG_H2V1: fmi_jpeg_widen_row(jpeg, c, nearer, nearer, 4, 8); break;
+    case FMI_JPEG_H2V2: fmi_jpeg_widen_row(jpeg, c, nearer, fmi_jpeg_row(c, other), 8, 7); break;
     case FMI_JPEG_H1V2: {
       const uint8_t *farther = fmi_jpeg_row(c, other);
       int bias = y & 1 ? 2 : 1;
@@ -5585,16 +5996,6 @@ FMI_FN const uint8_t *fmi_jpeg_full_row(const fmi_jpeg *jpeg, const fmi_jpeg_com
       break;
   }
   return c->line;
-}
-
-/* YCbCr to RGB (JFIF 1.02) in 16-bit fixed point. */
-FMI_FN void fmi_jpeg_rgb_row(uint8_t *out, const uint8_t *luma, const uint8_t *blue, const uint8_t *red, int width) {
-  for (int x = 0; x < width; x++, out += 3) {
-    int y = luma[x], cb = blue[x] - 128, cr = red[x] - 128;
-    out[0] = (uint8_t)fmi_clamp_int(y + ((91881 * cr + 32768) >> 16), 0, 255);
-    out[1] = (uint8_t)fmi_clamp_int(y + ((32768 - 22554 * cb - 46802 * cr) >> 16), 0, 255);
-    out[2] = (uint8_t)fmi_clamp_int(y + ((116130 * cb + 32768) >> 16), 0, 255);
-  }
 }
 
 /* Adobe stores inks inverted: 255 is none. rgb holds cyan, magenta and yellow, each darkened by black to (1 - ink) (1 - black). */
@@ -5614,7 +6015,7 @@ FMI_FN void fmi_jpeg_emit_row(fmi_jpeg *jpeg, int y) {
     memcpy(out, row[0], (size_t)jpeg->width);
     return;
   }
-  if (jpeg->transform) fmi_jpeg_rgb_row(out, row[0], row[1], row[2], jpeg->width);
+  if (jpeg->transform) fmi_jpeg_colours[jpeg->env->simd](out, row[0], row[1], row[2], jpeg->width);
   else
     for (int x = 0; x < jpeg->width; x++)
       for (int i = 0; i < 3; i++) out[3 * x + i] = row[i][x];
@@ -5731,12 +6132,15 @@ FMI_FN bool fmi_jpeg_allocate(fmi_jpeg *jpeg, fmi_pool *pixels) {
   out->pixels = (uint8_t *)fmi_alloc(jpeg->env, pixels, fmi_mul_size((size_t)out->width, (size_t)out->height),
                                      (size_t)out->channels);
   if (!out->pixels) return false;
+  size_t widest = (size_t)jpeg->mcus_x * (size_t)jpeg->h_max * 8;
+  jpeg->mixed = (int16_t *)fmi_alloc(jpeg->env, &jpeg->pool, widest / 2 + 2 + FMI_JPEG_SLACK, sizeof *jpeg->mixed);
+  if (!jpeg->mixed) return false;
   for (int i = 0; i < jpeg->count; i++) {
     fmi_jpeg_component *c = &jpeg->component[i];
     c->stride = (size_t)c->row_blocks * 8;
     c->ring = c->v * 16;
-    c->samples = (uint8_t *)fmi_alloc(jpeg->env, &jpeg->pool, c->stride, (size_t)c->ring);
-    c->line = (uint8_t *)fmi_alloc(jpeg->env, &jpeg->pool, (size_t)jpeg->mcus_x * (size_t)jpeg->h_max, 8);
+    c->samples = (uint8_t *)fmi_alloc(jpeg->env, &jpeg->pool, c->stride * (size_t)c->ring + FMI_JPEG_SLACK, 1);
+    c->line = (uint8_t *)fmi_alloc(jpeg->env, &jpeg->pool, widest + 2 * FMI_JPEG_SLACK, 1);
     if (!c->samples || !c->line) return false;
     if (!jpeg->stored) continue;
     size_t blocks = fmi_mul_size((size_t)c->row_blocks, (size_t)jpeg->mcus_y * (size_t)c->v);
@@ -5793,14 +6197,13 @@ FMI_FN bool fmi_jpeg_decode_row(fmi_jpeg *jpeg, int m) {
       fmi_jpeg_component *c = jpeg->scan[i];
       uint8_t *corner = c->samples + (size_t)((m & 1) * c->v * 8) * c->stride + (size_t)(x * c->h) * 8;
       for (int k = 0; k < c->h * c->v; k++) {
-        int16_t block[64];
-        int last = 0;
-        memset(block, 0, sizeof block);
-        if (!fmi_jpeg_block(&jpeg->bits, c, c->quant, block, &last)) return fmi_jpeg_bad_entropy(jpeg);
-        fmi_jpeg_samples(corner + (size_t)(k / c->h * 8) * c->stride + (size_t)(k % c->h) * 8, c->stride, block, last);
+        bool flat = false;
+        if (!fmi_jpeg_block(&jpeg->bits, c, c->quant, jpeg->queue.blocks[jpeg->queue.count], &flat)) return fmi_jpeg_bad_entropy(jpeg);
+        fmi_jpeg_samples(jpeg, corner + (size_t)(k / c->h * 8) * c->stride + (size_t)(k % c->h) * 8, c->stride, flat);
       }
     }
   }
+  fmi_jpeg_end_queue(jpeg);
   return jpeg->bits.invented <= jpeg->bits.count || fmi_jpeg_bad_entropy(jpeg);
 }
 
@@ -5810,8 +6213,8 @@ FMI_FN bool fmi_jpeg_store_block(fmi_jpeg *jpeg, fmi_jpeg_component *c, int x, i
                                     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
                                     1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
   int16_t *block = c->coefficients + ((size_t)y * (size_t)c->row_blocks + (size_t)x) * 64;
-  int last = 0;
-  if (!jpeg->progressive) return fmi_jpeg_block(&jpeg->bits, c, ones, block, &last);
+  bool flat = false;
+  if (!jpeg->progressive) return fmi_jpeg_block(&jpeg->bits, c, ones, block, &flat);
   if (jpeg->first == 0) return fmi_jpeg_dc_scan(jpeg, c, block);
   return jpeg->high == 0 ? fmi_jpeg_ac_scan(jpeg, c, block) : fmi_jpeg_ac_refining_scan(jpeg, c, block);
 }
@@ -5841,18 +6244,19 @@ FMI_FN bool fmi_jpeg_store_scan(fmi_jpeg *jpeg) {
 }
 
 /* Stored coefficients to samples, one row of MCUs. */
-FMI_FN void fmi_jpeg_row_samples(fmi_jpeg_component *c, int m) {
+FMI_FN void fmi_jpeg_row_samples(fmi_jpeg *jpeg, const fmi_jpeg_component *c, int m) {
   for (int y = m * c->v; y < (m + 1) * c->v; y++) {
     const int16_t *in = c->coefficients + (size_t)y * (size_t)c->row_blocks * 64;
     uint8_t *out = c->samples + (size_t)(y * 8 % c->ring) * c->stride;
     for (int x = 0; x < c->blocks_x; x++, in += 64, out += 8) {
-      int16_t block[64];
+      int16_t *block = jpeg->queue.blocks[jpeg->queue.count];
       int any = 0;
       for (int i = 0; i < 64; i++) block[i] = (int16_t)(in[i] * c->quant[i]);
       for (int i = 1; i < 64; i++) any |= block[i];
-      fmi_jpeg_samples(out, c->stride, block, any ? 63 : 0);
+      fmi_jpeg_samples(jpeg, out, c->stride, any == 0);
     }
   }
+  fmi_jpeg_end_queue(jpeg);
 }
 
 /* Marks what the scan gives; each bit of each coefficient comes once, upper bits first, the DC coefficient before the others. */
@@ -6057,7 +6461,7 @@ FMI_FN bool fmi_jpeg_finish(fmi_jpeg *jpeg) {
         return fmi_jpeg_damaged(jpeg, "the file ends after scan %d, before the picture is complete", jpeg->scans);
   }
   for (int m = 0; m < jpeg->mcus_y; m++) {
-    for (int i = 0; i < jpeg->count; i++) fmi_jpeg_row_samples(&jpeg->component[i], m);
+    for (int i = 0; i < jpeg->count; i++) fmi_jpeg_row_samples(jpeg, &jpeg->component[i], m);
     fmi_jpeg_emit(jpeg, m);
   }
   return true;

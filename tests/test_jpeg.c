@@ -296,24 +296,39 @@ static size_t find_segment(const unsigned char *data, size_t size, int marker) {
   return at + 4 <= size ? at : 0;
 }
 
+/* The next instruction set that there is, FM_SIMD_BEST behind the last one. */
+static fm_simd next_simd(fm_simd simd) {
+  for (int next = (int)simd + 1; next <= FM_SIMD_NEON; next++)
+    if (fmi_has_simd((fm_simd)next)) return (fm_simd)next;
+  return FM_SIMD_BEST;
+}
+
 static void test_pixels(void) {
-  for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
-    size_t size;
-    unsigned char *data = bytes_of(samples[i].hex, &size);
-    fm_image image;
-    fm_error error;
-    CHECK_INT(fm_identify(data, size), FM_FORMAT_JPEG);
-    CHECK(fm_load_image(&image, data, size, NULL, &error));
-    CHECK_TEXT(error.message, "");
-    CHECK_INT(image.width, samples[i].width);
-    CHECK_INT(image.height, samples[i].height);
-    CHECK_INT(image.channels, samples[i].channels);
-    if (image.pixels && crc_of(&image) != samples[i].crc) {
-      CHECK_TEXT("other pixels", samples[i].what);
+  fm_common common;
+  fm_image_desc desc;
+  memset(&common, 0, sizeof common);
+  memset(&desc, 0, sizeof desc);
+  desc.common = &common;
+  do {
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
+      size_t size;
+      unsigned char *data = bytes_of(samples[i].hex, &size);
+      fm_image image;
+      fm_error error;
+      CHECK_INT(fm_identify(data, size), FM_FORMAT_JPEG);
+      CHECK(fm_load_image(&image, data, size, &desc, &error));
+      CHECK_TEXT(error.message, "");
+      CHECK_INT(image.width, samples[i].width);
+      CHECK_INT(image.height, samples[i].height);
+      CHECK_INT(image.channels, samples[i].channels);
+      if (image.pixels && crc_of(&image) != samples[i].crc) {
+        CHECK_TEXT(fm_simd_name(common.simd), samples[i].what);
+      }
+      fm_free_image(&image);
+      free(data);
     }
-    fm_free_image(&image);
-    free(data);
-  }
+    common.simd = next_simd(common.simd);
+  } while (common.simd != FM_SIMD_BEST);
 }
 
 /* Every beginning of every file: refused with words, or complete where only the end marker is missing. */
@@ -478,8 +493,74 @@ static void test_segments(void) {
   check_segment(0xE2, "ICC", 3, 0);
 }
 
-/* Annex A.3.3's transform in double, against the integer one: within 1 for any block of plausible coefficients. */
+static uint32_t next_random(uint32_t *random) {
+  *random = *random * 1664525u + 1013904223u;
+  return *random >> 8;
+}
+
+/* The inverse DCT as libjpeg's "islow" writes it down, with the 16-bit sums and stores of libjpeg-turbo's vector code. Columns
+   become rows. */
+static void plain_columns(int16_t *out, const int16_t *in, int shift) {
+  for (int column = 0; column < 8; column++, in++, out += 8) {
+    int64_t even = (in[16] + in[48]) * 4433, tmp2 = even - in[48] * 15137, tmp3 = even + in[16] * 6270;
+    int64_t tmp0 = (int16_t)(in[0] + in[32]) * 8192, tmp1 = (int16_t)(in[0] - in[32]) * 8192;
+    int64_t tmp10 = tmp0 + tmp3, tmp13 = tmp0 - tmp3, tmp11 = tmp1 + tmp2, tmp12 = tmp1 - tmp2;
+    int64_t z3 = (int16_t)(in[56] + in[24]), z4 = (int16_t)(in[40] + in[8]), z5 = (z3 + z4) * 9633;
+    int64_t z1 = (in[56] + in[8]) * -7373, z2 = (in[40] + in[24]) * -20995;
+    z3 = z3 * -16069 + z5;
+    z4 = z4 * -3196 + z5;
+    int64_t odd0 = in[56] * 2446 + z1 + z3, odd1 = in[40] * 16819 + z2 + z4, odd2 = in[24] * 25172 + z2 + z3,
+            odd3 = in[8] * 12299 + z1 + z4;
+    int64_t sums[8] = {tmp10 + odd3, tmp11 + odd2, tmp12 + odd1, tmp13 + odd0, tmp13 - odd0, tmp12 - odd1, tmp11 - odd2, tmp10 - odd3};
+    for (int i = 0; i < 8; i++) out[i] = (int16_t)fmi_clamp_int((int)((sums[i] + (1 << (shift - 1))) >> shift), -32768, 32767);
+  }
+}
+static void plain_transform(uint8_t out[64], const int16_t in[64]) {
+  int16_t half[64], done[64];
+  plain_columns(half, in, 11);
+  plain_columns(done, half, 18);
+  for (int i = 0; i < 64; i++) out[i] = (uint8_t)fmi_clamp_int(done[i] + 128, 0, 255);
+}
+
+/* Blocks of every kind, one to eight at a time: the same samples at every level as from the plain transform, zeros left behind, and
+   nothing written beside them. Extreme coefficients must not overflow (the sanitizers watch). */
 static void test_transform(void) {
+  uint32_t random = 7;
+  for (int round = 0; round < 4000; round++) {
+    int16_t blocks[9][64], copies[9][64];
+    uint8_t want[8][64], got[9][8 * 11], *to[9];
+    size_t stride[9];
+    int count = 1 + round % 8, kind = round / 8 % 5, other = 0;
+    memset(blocks, 0, sizeof blocks);
+    for (int b = 0; b < count; b++) {
+      for (int i = 0; i < 64; i++) {
+        int bits = (int)next_random(&random);
+        if (kind == 0) blocks[b][i] = (int16_t)bits;
+        else if (kind == 1) blocks[b][i] = bits & 1 ? 32767 : -32768;
+        else if (kind == 2) blocks[b][i] = (int16_t)((bits & 255) - 128);
+        else if ((bits >> 12) % 9 < kind) blocks[b][i] = (int16_t)((bits & 2047) - 1024);
+      }
+      plain_transform(want[b], blocks[b]);
+    }
+    for (fm_simd simd = FM_SIMD_SCALAR; simd != FM_SIMD_BEST; simd = next_simd(simd)) {
+      memcpy(copies, blocks, sizeof blocks);
+      memset(got, 77, sizeof got);
+      for (int b = 0; b < 9; b++) to[b] = got[b], stride[b] = 9 + (size_t)b % 3;
+      fmi_jpeg_transforms[simd](copies[0], to, stride, count);
+      for (int b = 0; b < count; b++) {
+        for (int i = 0; i < 64; i++) CHECK_INT(copies[b][i], 0);
+        for (int i = 0; i < 8 * 11; i++) {
+          size_t y = (size_t)i / stride[b], x = (size_t)i % stride[b];
+          other += got[b][i] != (y < 8 && x < 8 ? want[b][8 * y + x] : 77);
+        }
+      }
+    }
+    CHECK_INT(other, 0);
+  }
+}
+
+/* Annex A.3.3's transform in double, against the integer one: within 1 for any block of plausible coefficients. */
+static void test_accuracy(void) {
   double cosine[8][8];
   uint32_t random = 7;
   for (int x = 0; x < 8; x++)
@@ -487,13 +568,9 @@ static void test_transform(void) {
   for (int round = 0; round < 500; round++) {
     int16_t block[64];
     uint8_t out[64];
-    int last = round % 64;
     memset(block, 0, sizeof block);
-    for (int k = 0; k <= last; k++) {
-      random = random * 1664525u + 1013904223u;
-      block[fmi_jpeg_zigzag[k]] = (int16_t)((int)(random >> 16 & 127) - 64);
-    }
-    fmi_jpeg_samples(out, 8, block, last);
+    for (int k = 0; k <= round % 64; k++) block[fmi_jpeg_zigzag[k]] = (int16_t)((int)(next_random(&random) >> 8 & 127) - 64);
+    plain_transform(out, block);
     for (int y = 0; y < 8; y++)
       for (int x = 0; x < 8; x++) {
         double sum = 128;
@@ -504,13 +581,85 @@ static void test_transform(void) {
   }
 }
 
-/* Extreme coefficients must not overflow (the sanitizers watch). */
-static void test_extremes(void) {
-  for (unsigned signs = 0; signs < 4096; signs++) {
-    int16_t block[64];
-    uint8_t out[64];
-    for (int i = 0; i < 64; i++) block[i] = (int16_t)((signs * 2654435761u >> (i % 29)) & 1 ? 32767 : -32768);
-    fmi_jpeg_samples(out, 8, block, 63);
+/* A flat block's samples are those of the whole transform, whatever its coefficient. */
+static void test_flat(void) {
+  static fmi_jpeg jpeg;
+  for (int value = -32768; value <= 32767; value++) {
+    int16_t block[64] = {0};
+    uint8_t want[64], got[64];
+    block[0] = jpeg.queue.blocks[0][0] = (int16_t)value;
+    plain_transform(want, block);
+    fmi_jpeg_samples(&jpeg, got, 8, true);
+    CHECK(memcmp(want, got, 64) == 0 && jpeg.queue.blocks[0][0] == 0);
+  }
+}
+
+/* libjpeg's triangle filter, sample by sample, for all widths up to some registers' and both directions. */
+static void test_widening(void) {
+  uint32_t random = 3;
+  for (int n = 3; n < 200; n++) {
+    uint8_t rows[2][200 + FMI_JPEG_SLACK], want[2][400], got[400 + 2 * FMI_JPEG_SLACK];
+    int16_t mixed[1 + 200 + FMI_JPEG_SLACK];
+    fmi_jpeg jpeg;
+    fmi_env env;
+    fmi_jpeg_component c;
+    for (int i = 0; i < n; i++) {
+      rows[0][i] = (uint8_t)next_random(&random);
+      rows[1][i] = (uint8_t)(n % 3 ? next_random(&random) : 255u * (next_random(&random) & 1));
+    }
+    for (int i = 0; i < n; i++) {
+      int before = i ? i - 1 : i, after = i + 1 < n ? i + 1 : i;
+      int here = rows[0][i] * 3 + rows[1][i], left = rows[0][before] * 3 + rows[1][before], right = rows[0][after] * 3 + rows[1][after];
+      want[0][2 * i] = i ? (uint8_t)((rows[0][i] * 3 + rows[0][before] + 1) >> 2) : rows[0][i];
+      want[0][2 * i + 1] = i + 1 < n ? (uint8_t)((rows[0][i] * 3 + rows[0][after] + 2) >> 2) : rows[0][i];
+      want[1][2 * i] = (uint8_t)(i ? (here * 3 + left + 8) >> 4 : (here * 4 + 8) >> 4);
+      want[1][2 * i + 1] = (uint8_t)(i + 1 < n ? (here * 3 + right + 7) >> 4 : (here * 4 + 7) >> 4);
+    }
+    memset(&jpeg, 0, sizeof jpeg);
+    memset(&env, 0, sizeof env);
+    memset(&c, 0, sizeof c);
+    jpeg.env = &env;
+    jpeg.mixed = mixed;
+    c.width = n;
+    c.line = got;
+    for (env.simd = FM_SIMD_SCALAR; env.simd != FM_SIMD_BEST; env.simd = next_simd(env.simd)) {
+      fmi_jpeg_widen_row(&jpeg, &c, rows[0], rows[0], 4, 8);
+      CHECK(memcmp(got, want[0], 2 * (size_t)n) == 0);
+      fmi_jpeg_widen_row(&jpeg, &c, rows[0], rows[1], 8, 7);
+      CHECK(memcmp(got, want[1], 2 * (size_t)n) == 0);
+    }
+  }
+}
+
+/* JFIF's colours in 16-bit fixed point, for all chroma; and rows of all widths, with nothing written beyond their end. */
+static void plain_colour(uint8_t rgb[3], int y, int cb, int cr) {
+  rgb[0] = (uint8_t)fmi_clamp_int(y + ((91881 * (cr - 128) + 32768) >> 16), 0, 255);
+  rgb[1] = (uint8_t)fmi_clamp_int(y + ((32768 - 22554 * (cb - 128) - 46802 * (cr - 128)) >> 16), 0, 255);
+  rgb[2] = (uint8_t)fmi_clamp_int(y + ((116130 * (cb - 128) + 32768) >> 16), 0, 255);
+}
+static void test_colours(void) {
+  static const uint8_t levels[] = {0, 1, 77, 128, 200, 254, 255};
+  uint8_t luma[256 + FMI_JPEG_SLACK], blue[256 + FMI_JPEG_SLACK], red[256 + FMI_JPEG_SLACK], want[768 + 8], got[768 + 8];
+  for (int i = 0; i < 256 + FMI_JPEG_SLACK; i++) blue[i] = (uint8_t)i;
+  for (size_t l = 0; l < FMI_COUNT(levels); l++)
+    for (int cr = 0; cr < 256; cr++) {
+      memset(luma, levels[l], sizeof luma);
+      memset(red, cr, sizeof red);
+      for (int i = 0; i < 256; i++) plain_colour(want + 3 * i, levels[l], i, cr);
+      for (fm_simd simd = FM_SIMD_SCALAR; simd != FM_SIMD_BEST; simd = next_simd(simd)) {
+        fmi_jpeg_colours[simd](got, luma, blue, red, 256);
+        CHECK(memcmp(got, want, 768) == 0);
+      }
+    }
+  for (int i = 0; i < 256 + FMI_JPEG_SLACK; i++) luma[i] = (uint8_t)(i * 5), red[i] = (uint8_t)(i * 11);
+  for (int width = 1; width <= 256; width++) {
+    memset(want, 99, sizeof want);
+    for (int i = 0; i < width; i++) plain_colour(want + 3 * i, luma[i], blue[i], red[i]);
+    for (fm_simd simd = FM_SIMD_SCALAR; simd != FM_SIMD_BEST; simd = next_simd(simd)) {
+      memset(got, 99, sizeof got);
+      fmi_jpeg_colours[simd](got, luma, blue, red, width);
+      CHECK(memcmp(got, want, sizeof got) == 0);
+    }
   }
 }
 
@@ -644,5 +793,6 @@ static void test_shared_faces(void) {
 
 TEST_MAIN({"pixels of every sampling and coding", test_pixels}, {"every length", test_every_length}, {"mutations", test_mutations},
           {"refusals", test_refusals}, {"order of markers and scans", test_order}, {"segments", test_segments},
-          {"inverse DCT", test_transform}, {"extreme coefficients", test_extremes}, {"no memory", test_no_memory},
+          {"inverse DCT", test_transform}, {"its accuracy", test_accuracy}, {"flat blocks", test_flat}, {"widening", test_widening},
+          {"colours", test_colours}, {"no memory", test_no_memory},
           {"damaged and unusual files", test_shared_files}, {"faces", test_shared_faces})
