@@ -6196,11 +6196,13 @@ FMI_FN bool fmi_jpeg_decode_row(fmi_jpeg *jpeg, int m) {
     for (int i = 0; i < jpeg->scan_count; i++) {
       fmi_jpeg_component *c = jpeg->scan[i];
       uint8_t *corner = c->samples + (size_t)((m & 1) * c->v * 8) * c->stride + (size_t)(x * c->h) * 8;
-      for (int k = 0; k < c->h * c->v; k++) {
-        bool flat = false;
-        if (!fmi_jpeg_block(&jpeg->bits, c, c->quant, jpeg->queue.blocks[jpeg->queue.count], &flat)) return fmi_jpeg_bad_entropy(jpeg);
-        fmi_jpeg_samples(jpeg, corner + (size_t)(k / c->h * 8) * c->stride + (size_t)(k % c->h) * 8, c->stride, flat);
-      }
+      for (int k = 0; k < c->v; k++, corner += 8 * c->stride)
+        for (int j = 0; j < c->h; j++) {
+          bool flat = false;
+          if (!fmi_jpeg_block(&jpeg->bits, c, c->quant, jpeg->queue.blocks[jpeg->queue.count], &flat))
+            return fmi_jpeg_bad_entropy(jpeg);
+          fmi_jpeg_samples(jpeg, corner + 8 * j, c->stride, flat);
+        }
     }
   }
   fmi_jpeg_end_queue(jpeg);
