@@ -92,8 +92,8 @@ typedef enum inputs { ANY, SHIFT, WITHIN_32_BITS, POSITIVE_NORMAL, BELOW_126, IN
   X(rootf, fmi_asi(fmi_rootf(x)), word_of(sqrt((double)x)), ANY, true) \
   X(absf, fmi_asi(fmi_absf(x)), a & 0x7FFFFFFF, ANY, false) \
   X(floorf, fmi_asi(fmi_floorf(x)), word_of(floor((double)x) + 0.0), WITHIN_32_BITS, false) \
-  X(log2_lanes, fmi_asi(fmi_log2_lanes(x)), word_of((double)fmi_log2f(x)), POSITIVE_NORMAL, false) \
-  X(exp2_lanes, fmi_asi(fmi_exp2_lanes(x)), word_of((double)fmi_exp2f(x)), BELOW_126, false) \
+  X(log2_lanes, fmi_asi(fmi_log2_lanes(x)), word_of((double)log2_of(x)), POSITIVE_NORMAL, false) \
+  X(exp2_lanes, fmi_asi(fmi_exp2_lanes(x)), word_of((double)exp2_of(x)), BELOW_126, false) \
   X(addi, fmi_addi(a, b), low_word((int64_t)a + b), ANY, false) \
   X(subi, fmi_subi(a, b), low_word((int64_t)a - b), ANY, false) \
   X(muli, fmi_muli(a, b), low_word((int64_t)a * b), ANY, false) \
@@ -142,6 +142,25 @@ typedef struct facts { int lanes, level; int32_t iota[MOST_LANES], whole[MOST_LA
 #endif
 
 /* ---- plain C */
+
+/* The series of log2 and exp2, written down on one float. */
+static float log2_of(float x) {
+  uint32_t bits = fmi_float_bits(x);
+  int32_t shifted = (int32_t)(bits - 0x3F3504F3u);
+  int32_t exponent = shifted >= 0 ? shifted >> 23 : -((-shifted + 0x7FFFFF) >> 23);
+  float m = fmi_bits_float(bits - ((uint32_t)exponent << 23));
+  float z = (m - 1.0f) / (m + 1.0f), z2 = z * z;
+  return (float)exponent +
+         z * (2.8853900818f + z2 * (0.9617966939f + z2 * (0.5770780164f + z2 * (0.4121985831f + z2 * 0.3205988980f))));
+}
+static float exp2_of(float x) {
+  float whole = floorf(x + 0.5f), r = x - whole;
+  float sum =
+      1.0f +
+      r * (0.6931471806f +
+           r * (0.2402265070f + r * (0.0555041087f + r * (0.0096181291f + r * (0.0013333558f + r * 0.0001540353f)))));
+  return sum * fmi_bits_float((uint32_t)((int32_t)whole + 127) << 23);
+}
 
 static int32_t low_word(int64_t v) { return (int32_t)(uint32_t)(uint64_t)v; }
 static int32_t word_of(double value) { /* rounded to float */
