@@ -737,6 +737,15 @@ FM_API bool fm_run(const fm_session_desc *desc, fm_report *report, fm_error *err
 #else
 #define FMI_INLINE static
 #endif
+/* Asks for a cache line that will be read. */
+#if defined(__GNUC__) || defined(__clang__)
+#define FMI_PREFETCH(p) __builtin_prefetch(p)
+#elif defined(_M_X64) || defined(_M_IX86)
+#define FMI_PREFETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#else
+#define FMI_PREFETCH(p) ((void)(p))
+#endif
+
 /* Before a loop over the channels or corners of a kernel, whose arrays are to become registers: gcc -O2 unrolls only on request. */
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8
 #define FMI_UNROLL _Pragma("GCC unroll 16")
@@ -1624,8 +1633,16 @@ FMI_INLINE void fmi_max_words(uint64_t *words, fmi_vi key, fmi_vi low, fmi_vm m)
 
 /* floor of what is within 32 bits. -0 gives +0. */
 FMI_INLINE fmi_vf fmi_floorf(fmi_vf a) {
+#if FMI_LEVEL == 3
+  return _mm256_add_ps(_mm256_floor_ps(a), _mm256_setzero_ps());
+#elif FMI_LEVEL == 4
+  return _mm512_add_ps(_mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC), _mm512_setzero_ps());
+#elif FMI_LEVEL == 5
+  return vaddq_f32(vrndmq_f32(a), vdupq_n_f32(0.0f));
+#else
   fmi_vf whole = fmi_tof(fmi_toi(a));
   return fmi_subf(whole, fmi_pickf(fmi_ltf(a, whole), fmi_setf(1.0f), fmi_setf(0.0f)));
+#endif
 }
 
 /* log2 of a positive, normal x within 2e-7, by (2 / ln 2) atanh((m - 1) / (m + 1)) for m near 1; 2^x for |x| < 126 within 2e-7 of
@@ -10978,7 +10995,7 @@ typedef struct fmi_pyramid {
   int level_count;
   fmi_level *level;
   uint8_t *texels;          /* all levels that are stored, one after the other */
-  int32_t (*table)[4];      /* of each level, for kernels: its first texel, counted in 4 bytes; width; height; 0 */
+  int32_t *table;           /* of each level its first texel, counted in 4 bytes */
   bool cutout;              /* some alpha is below 128 */
   bool opaque;              /* every alpha is 255 */
   double magnified;         /* pixels estimated to read level 0 in the frame that shows the heads largest */
@@ -11516,7 +11533,7 @@ FMI_FN bool fmi_build_levels(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid,
     fmi_level *level = &pyramid->level[l];
     size_t count = (size_t)level->width * (size_t)level->height, of_bits = level->words * (size_t)level->height;
     level->texels = texel;
-    pyramid->table[l][0] = (int32_t)((size_t)(texel - pyramid->texels) / 4);
+    pyramid->table[l] = (int32_t)((size_t)(texel - pyramid->texels) / 4);
     texel += count * pyramid->heads * 4;
     if (l == 0) continue;
     level->covered = bits;
@@ -11550,7 +11567,7 @@ FMI_FN bool fmi_begin_pyramid(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid
   pyramid->level_count = 1;
   while ((width | height) >> pyramid->level_count) pyramid->level_count++;
   pyramid->level = (fmi_level *)fmi_alloc_zero(env, pool, (size_t)pyramid->level_count, sizeof *pyramid->level);
-  pyramid->table = (int32_t(*)[4])fmi_alloc_zero(env, pool, (size_t)pyramid->level_count, sizeof *pyramid->table);
+  pyramid->table = (int32_t *)fmi_alloc_zero(env, pool, (size_t)pyramid->level_count, sizeof *pyramid->table);
   if (!pyramid->level || !pyramid->table) return false;
   if (!fmi_pyramid_fits(width, height, pyramid->heads))
     return fmi_fail(env, FM_ERROR_LIMIT, "a texture of %d x %d pixels is more than the rasterizer can count; make it smaller",
@@ -11560,8 +11577,6 @@ FMI_FN bool fmi_begin_pyramid(fmi_env *env, fmi_pool *pool, fmi_pyramid *pyramid
     level->width = fmi_max_int(1, width >> l);
     level->height = fmi_max_int(1, height >> l);
     level->words = ((size_t)level->width + 63) / 64;
-    pyramid->table[l][1] = level->width;
-    pyramid->table[l][2] = level->height;
   }
   fmi_level *level = &pyramid->level[0];
   size_t words = fmi_mul_size(level->words, (size_t)level->height);
@@ -12791,14 +12806,85 @@ FMI_INLINE fmi_vf FMI_AT_LEVEL(fmi_tame)(fmi_vf uv) {
   return fmi_pickf(fmi_ltf(fmi_absf(uv), fmi_setf(1e9f)), uv, fmi_setf(0.0f));
 }
 
+/* Where points read a pyramid: the level of detail and, on its two levels, four texels each (left and right of the upper row, then of
+   the lower one) with the share of each. */
+typedef struct FMI_AT_LEVEL(fmi_aim) {
+  fmi_vi low;               /* the finer level */
+  fmi_vf fraction;          /* share of the coarser one */
+  fmi_vi x[2][2], y[2][2];  /* of level low + i: columns, rows */
+  fmi_vf tx[2], ty[2];      /* share of the second column, of the second row */
+  uint32_t texel[2][2][FMI_LANES]; /* number of the left texel of both rows */
+} FMI_AT_LEVEL(fmi_aim);
+#define fmi_aim FMI_AT_LEVEL(fmi_aim)
+
+/* One coordinate on a level of `size` texels: its two texels and the share of the second one. s is in [0, 1]. */
+FMI_INLINE fmi_vf FMI_AT_LEVEL(fmi_aim_axis)(fmi_vi texel[2], fmi_vf s, fmi_vf size) {
+  fmi_vi count = fmi_toi(size), zero = fmi_seti(0);
+  fmi_vf p = fmi_addf(fmi_mulf(s, size), fmi_setf(0.5f)); /* centres at .5, counted from the texel before the first */
+  fmi_vi i = fmi_toi(p);
+  texel[0] = fmi_subi(fmi_picki(fmi_gti(i, zero), i, count), fmi_seti(1));
+  texel[1] = fmi_picki(fmi_gti(count, i), i, zero);
+  return fmi_subf(p, fmi_tof(i));
+}
+
+/* size of a level: halved level times, downwards, at least 1. Exact: a power of two scales it, and it is below 2^24. */
+FMI_INLINE fmi_vf FMI_AT_LEVEL(fmi_level_size)(int size, fmi_vf scale) {
+  return fmi_tof(fmi_maxi(fmi_toi(fmi_mulf(fmi_setf((float)size), scale)), fmi_seti(1)));
+}
+
+FMI_INLINE void FMI_AT_LEVEL(fmi_take_aim)(fmi_aim *aim, const fmi_drawing *d, const fmi_points *p, const fmi_sampler *sampler,
+                                           const uint32_t *triangle) {
+  const fmi_pyramid *pyramid = &d->s->pyramids[sampler->pyramid];
+  const int size[2] = {pyramid->level[0].width, pyramid->level[0].height}, last_level = pyramid->level_count - 1;
+  fmi_vi corner[8];
+  fmi_vf uv[2], dx[2], dy[2], one = fmi_setf(1.0f), zero = fmi_setf(0.0f);
+  fmi_gather8(corner, d->s->texcoords[sampler->uv_head], FMI_TEXCOORD_WORDS, triangle);
+  FMI_UNROLL
+  for (int c = 0; c < 2; c++) {
+    fmi_vf at0 = fmi_asf(corner[c]), d1 = fmi_subf(fmi_asf(corner[2 + c]), at0), d2 = fmi_subf(fmi_asf(corner[4 + c]), at0);
+    fmi_vf texels = fmi_setf((float)size[c]);
+    uv[c] = FMI_AT_LEVEL(fmi_tame)(fmi_addf(at0, fmi_addf(fmi_mulf(p->w[1], d1), fmi_mulf(p->w[2], d2))));
+    uv[c] = fmi_subf(uv[c], fmi_floorf(uv[c])); /* into [0, 1]: repeat wrapping */
+    dx[c] = fmi_mulf(fmi_addf(fmi_mulf(p->dx[1], d1), fmi_mulf(p->dx[2], d2)), texels);
+    dy[c] = fmi_mulf(fmi_addf(fmi_mulf(p->dy[1], d1), fmi_mulf(p->dy[2], d2)), texels);
+  }
+  uv[1] = fmi_subf(one, uv[1]);
+  fmi_vf x2 = fmi_addf(fmi_mulf(dx[0], dx[0]), fmi_mulf(dx[1], dx[1])), y2 = fmi_addf(fmi_mulf(dy[0], dy[0]), fmi_mulf(dy[1], dy[1]));
+  fmi_vf rho2 = fmi_pickf(fmi_ltf(y2, x2), x2, y2), last = fmi_setf((float)last_level);
+  fmi_vf lambda = fmi_pickf(fmi_ltf(rho2, fmi_setf(1e30f)), fmi_mulf(fmi_setf(0.5f), fmi_log2_lanes(rho2)), last);
+  lambda = fmi_pickf(fmi_ltf(one, rho2), lambda, zero);
+  lambda = fmi_pickf(fmi_ltf(last, lambda), last, lambda);
+  aim->low = fmi_toi(lambda);
+  aim->fraction = fmi_subf(lambda, fmi_tof(aim->low));
+  for (int i = 0; i < 2; i++) {
+    /* beyond the last level only where its share is 0 */
+    fmi_vi level = fmi_mini(fmi_addi(aim->low, fmi_seti(i)), fmi_seti(last_level));
+    fmi_vf scale = fmi_asf(fmi_lefti(fmi_subi(fmi_seti(127), level), 23)); /* 2^-level */
+    fmi_vf width = FMI_AT_LEVEL(fmi_level_size)(size[0], scale), height = FMI_AT_LEVEL(fmi_level_size)(size[1], scale);
+    aim->tx[i] = FMI_AT_LEVEL(fmi_aim_axis)(aim->x[i], uv[0], width);
+    aim->ty[i] = FMI_AT_LEVEL(fmi_aim_axis)(aim->y[i], uv[1], height);
+    fmi_vi first = fmi_gatheri(pyramid->table, level), stride = fmi_seti((int)pyramid->heads), columns = fmi_toi(width);
+    if (i == 0 && !pyramid->level[0].texels) /* not stored: the first texel of what is */
+      columns = fmi_picki(fmi_eqi(level, fmi_seti(0)), fmi_seti(0), columns), stride = fmi_picki(fmi_eqi(level, fmi_seti(0)), fmi_seti(0), stride);
+    FMI_UNROLL
+    for (int row = 0; row < 2; row++)
+      fmi_storei((int32_t *)aim->texel[i][row],
+                 fmi_addi(first, fmi_muli(fmi_addi(fmi_muli(aim->y[i][row], columns), aim->x[i][0]), stride)));
+  }
+  for (int i = 0; i < 2; i++)
+    for (int l = 0; l < FMI_LANES; l++) {
+      FMI_PREFETCH(pyramid->texels + 4 * (size_t)aim->texel[i][0][l]);
+      FMI_PREFETCH(pyramid->texels + 4 * (size_t)aim->texel[i][1][l]);
+    }
+}
+
 /* Texels of level 0, of all heads, for the lanes whose bits are set: texel k of lane l is the (4 l + k)th. */
-static void FMI_AT_LEVEL(fmi_read_absent)(uint8_t *to, const fmi_pyramid *pyramid, fmi_vi x0, fmi_vi y0, fmi_vi x1, fmi_vi y1,
-                                          uint32_t bits) {
+static void FMI_AT_LEVEL(fmi_read_absent)(uint8_t *to, const fmi_pyramid *pyramid, const fmi_aim *aim, uint32_t bits) {
   int32_t x[2][FMI_LANES], y[2][FMI_LANES];
-  fmi_storei(x[0], x0);
-  fmi_storei(x[1], x1);
-  fmi_storei(y[0], y0);
-  fmi_storei(y[1], y1);
+  for (int k = 0; k < 2; k++) {
+    fmi_storei(x[k], aim->x[0][k]);
+    fmi_storei(y[k], aim->y[0][k]);
+  }
   for (; bits; bits &= bits - 1) {
     int l = fmi_lowest_bit(bits);
     for (int k = 0; k < 4; k++)
@@ -12806,113 +12892,86 @@ static void FMI_AT_LEVEL(fmi_read_absent)(uint8_t *to, const fmi_pyramid *pyrami
   }
 }
 
-/* Adds to colour what the sampler's heads give: trilinear, repeated, each head by its weight. Channels [first, end) of RGBA. */
-FMI_INLINE void FMI_AT_LEVEL(fmi_sample)(const fmi_drawing *d, const fmi_points *p, const fmi_sampler *sampler,
-                                         const uint32_t *triangle, int first, int end, fmi_vf colour[4]) {
+/* Adds four texels with their shares, all by a weight. Channels [first, end) of RGBA. */
+FMI_INLINE void FMI_AT_LEVEL(fmi_add_texels)(fmi_vf colour[4], const fmi_vi texel[4], const fmi_vf share[4], fmi_vf weight,
+                                             int first, int end) {
+  FMI_UNROLL
+  for (int c = first; c < end; c++) {
+    fmi_vf t[4];
+    FMI_UNROLL
+    for (int k = 0; k < 4; k++) { /* a byte where it stands is its value times a power of two, taken off the weight; not the sign's byte */
+      fmi_vi byte = c == 3 ? fmi_righti(texel[k], 24) : fmi_andi(texel[k], fmi_seti(255 << 8 * (c % 3)));
+      t[k] = fmi_mulf(fmi_tof(byte), share[k]);
+    }
+    fmi_vf w = c == 1 || c == 2 ? fmi_mulf(weight, fmi_setf(c == 1 ? 1.0f / 256.0f : 1.0f / 65536.0f)) : weight;
+    colour[c] = fmi_addf(colour[c], fmi_mulf(w, fmi_addf(fmi_addf(t[0], t[1]), fmi_addf(t[2], t[3]))));
+  }
+}
+
+/* Adds to colour what the sampler's heads give: trilinear, each head by its weight. */
+FMI_INLINE void FMI_AT_LEVEL(fmi_sample)(const fmi_drawing *d, const fmi_points *p, const fmi_sampler *sampler, const fmi_aim *aim,
+                                         int first, int end, fmi_vf colour[4]) {
   const fmi_pyramid *pyramid = &d->s->pyramids[sampler->pyramid];
   const int heads = (int)pyramid->heads;
-  fmi_vi corner[8];
-  fmi_vf uv[2], dx[2], dy[2], one = fmi_setf(1.0f), zero = fmi_setf(0.0f), half = fmi_setf(0.5f);
-  fmi_gather8(corner, d->s->texcoords[sampler->uv_head], FMI_TEXCOORD_WORDS, triangle);
-  FMI_UNROLL
-  for (int c = 0; c < 2; c++) {
-    fmi_vf at0 = fmi_asf(corner[c]), d1 = fmi_subf(fmi_asf(corner[2 + c]), at0), d2 = fmi_subf(fmi_asf(corner[4 + c]), at0);
-    fmi_vf size = fmi_setf((float)(c ? pyramid->level[0].height : pyramid->level[0].width));
-    uv[c] = FMI_AT_LEVEL(fmi_tame)(fmi_addf(at0, fmi_addf(fmi_mulf(p->w[1], d1), fmi_mulf(p->w[2], d2))));
-    uv[c] = fmi_subf(uv[c], fmi_floorf(uv[c])); /* into [0, 1]: repeat wrapping */
-    dx[c] = fmi_mulf(fmi_addf(fmi_mulf(p->dx[1], d1), fmi_mulf(p->dx[2], d2)), size);
-    dy[c] = fmi_mulf(fmi_addf(fmi_mulf(p->dy[1], d1), fmi_mulf(p->dy[2], d2)), size);
-  }
-  uv[1] = fmi_subf(one, uv[1]);
-  fmi_vf x2 = fmi_addf(fmi_mulf(dx[0], dx[0]), fmi_mulf(dx[1], dx[1])), y2 = fmi_addf(fmi_mulf(dy[0], dy[0]), fmi_mulf(dy[1], dy[1]));
-  fmi_vf rho2 = fmi_pickf(fmi_ltf(y2, x2), x2, y2), last = fmi_setf((float)(pyramid->level_count - 1));
-  fmi_vf lambda = fmi_pickf(fmi_ltf(rho2, fmi_setf(1e30f)), fmi_mulf(half, fmi_log2_lanes(rho2)), last);
-  lambda = fmi_pickf(fmi_ltf(one, rho2), lambda, zero);
-  lambda = fmi_pickf(fmi_ltf(last, lambda), last, lambda);
-  fmi_vi low = fmi_toi(lambda);
-  fmi_vf fraction = fmi_subf(lambda, fmi_tof(low));
-  FMI_UNROLL
+  const float *weights = d->lane->texture_weights;
+  fmi_vf one = fmi_setf(1.0f), zero = fmi_setf(0.0f);
   for (int i = 0; i < 2; i++) {
-    fmi_vf share = i ? fraction : fmi_subf(one, fraction);
-    uint32_t number[FMI_LANES];
-    fmi_vi level[4], tap[4];
-    fmi_vf f[4];
-    /* above the last level only where its share is 0 */
-    fmi_storei((int32_t *)number, fmi_mini(fmi_addi(low, fmi_seti(i)), fmi_seti(pyramid->level_count - 1)));
-    fmi_gather4(level, pyramid->table[0], 4, number);
-    fmi_vi width = level[1], height = level[2], stride = fmi_seti(heads);
-    fmi_vf px = fmi_subf(fmi_mulf(uv[0], fmi_tof(width)), half), py = fmi_subf(fmi_mulf(uv[1], fmi_tof(height)), half);
-    fmi_vf fx = fmi_floorf(px), fy = fmi_floorf(py), tx = fmi_subf(px, fx), ty = fmi_subf(py, fy);
-    fmi_vi x0 = fmi_toi(fx), y0 = fmi_toi(fy), unit = fmi_seti(1);
-    x0 = fmi_addi(x0, fmi_andi(fmi_downi(x0, 31), width)); /* -1 is the last texel */
-    y0 = fmi_addi(y0, fmi_andi(fmi_downi(y0, 31), height));
-    fmi_vi x1 = fmi_addi(x0, unit), y1 = fmi_addi(y0, unit);
-    x1 = fmi_picki(fmi_gti(width, x1), x1, fmi_seti(0));
-    y1 = fmi_picki(fmi_gti(height, y1), y1, fmi_seti(0));
-    fmi_vi row0 = fmi_muli(y0, width), row1 = fmi_muli(y1, width);
-    tap[0] = fmi_addi(level[0], fmi_muli(fmi_addi(row0, x0), stride));
-    tap[1] = fmi_addi(level[0], fmi_muli(fmi_addi(row0, x1), stride));
-    tap[2] = fmi_addi(level[0], fmi_muli(fmi_addi(row1, x0), stride));
-    tap[3] = fmi_addi(level[0], fmi_muli(fmi_addi(row1, x1), stride));
-    uint32_t absent = 0; /* lanes that read level 0 where it is not stored */
-    if (i == 0 && !pyramid->level[0].texels) {
-      fmi_vm m = fmi_eqi(low, fmi_seti(0));
-      absent = fmi_bitsm(m);
-      if (absent) FMI_AT_LEVEL(fmi_read_absent)(d->lane->absent, pyramid, x0, y0, x1, y1, absent);
+    fmi_vf level_share = i ? aim->fraction : fmi_subf(one, aim->fraction), share[4];
+    fmi_vm level0 = fmi_eqi(aim->low, fmi_seti(0)), wrapped = fmi_gti(fmi_seti(1), aim->x[i][1]);
+    uint32_t absent = i == 0 && !pyramid->level[0].texels ? fmi_bitsm(level0) : 0; /* lanes that read level 0 where it is not stored */
+    bool wraps = fmi_bitsm(wrapped) != 0; /* the last column's neighbour is the first one */
+    fmi_vi heads_each = fmi_seti(heads), to_right = fmi_picki(wrapped, fmi_subi(aim->x[i][1], aim->x[i][0]), fmi_seti(1));
+    if (i && !fmi_bitsm(fmi_ltf(zero, aim->fraction))) break;
+    if (absent) FMI_AT_LEVEL(fmi_read_absent)(d->lane->absent, pyramid, aim, absent);
+    to_right = fmi_muli(to_right, heads_each);
+    if (absent) to_right = fmi_picki(level0, fmi_seti(0), to_right);
+    fmi_vf rx = fmi_subf(one, aim->tx[i]), ry = fmi_subf(one, aim->ty[i]);
+    share[0] = fmi_mulf(rx, ry);
+    share[1] = fmi_mulf(aim->tx[i], ry);
+    share[2] = fmi_mulf(rx, aim->ty[i]);
+    share[3] = fmi_mulf(aim->tx[i], aim->ty[i]);
+    if (heads == 2 && !absent) { /* the pair: two texels of two heads are 16 bytes */
+      fmi_vi texel[2][4];
       FMI_UNROLL
-      for (int k = 0; k < 4; k++) tap[k] = fmi_picki(m, fmi_seti(0), tap[k]);
-    }
-    fmi_vi two[4][2]; /* of two heads the four texels, read as rows of two; the last column's neighbour is the first one */
-    if (heads == 2) {
-      fmi_vm wrapped = fmi_eqi(x1, fmi_seti(0));
-      FMI_UNROLL
-      for (int row = 0; row < 4; row += 2) {
-        uint32_t index[FMI_LANES];
+      for (int row = 0; row < 2; row++) {
         fmi_vi word[4];
-        fmi_storei((int32_t *)index, tap[row]);
-        fmi_gather4b(word, pyramid->texels, index);
-        two[row][0] = word[0];
-        two[row][1] = word[1];
-        two[row + 1][0] = word[2];
-        two[row + 1][1] = word[3];
-        if (!fmi_bitsm(wrapped)) continue;
+        fmi_gather4b(word, pyramid->texels, aim->texel[i][row]);
+        if (wraps) {
+          fmi_vi right = fmi_addi(fmi_loadi((const int32_t *)aim->texel[i][row]), to_right);
+          word[2] = fmi_picki(wrapped, fmi_gatherb(pyramid->texels, right), word[2]);
+          word[3] = fmi_picki(wrapped, fmi_gatherb(pyramid->texels, fmi_addi(right, fmi_seti(1))), word[3]);
+        }
         FMI_UNROLL
-        for (int h = 0; h < 2; h++)
-          two[row + 1][h] = fmi_picki(wrapped, fmi_gatherb(pyramid->texels, fmi_addi(tap[row + 1], fmi_seti(h))), two[row + 1][h]);
+        for (int h = 0; h < 2; h++) {
+          texel[h][2 * row] = word[h];
+          texel[h][2 * row + 1] = word[2 + h];
+        }
       }
+      FMI_UNROLL
+      for (int h = 0; h < 2; h++)
+        if (weights[sampler->heads[h]] != 0.0f)
+          FMI_AT_LEVEL(fmi_add_texels)(colour, texel[h], share,
+                                       fmi_mulf(level_share, FMI_AT_LEVEL(fmi_head_weight)(d, p, sampler->heads[h])), first, end);
+      continue;
     }
-    fmi_vf rx = fmi_subf(one, tx), ry = fmi_subf(one, ty);
-    f[0] = fmi_mulf(rx, ry);
-    f[1] = fmi_mulf(tx, ry);
-    f[2] = fmi_mulf(rx, ty);
-    f[3] = fmi_mulf(tx, ty);
     for (int h = 0; h < heads; h++) {
-      if (d->lane->texture_weights[sampler->heads[h]] == 0.0f) continue;
-      fmi_vf weight = fmi_mulf(share, FMI_AT_LEVEL(fmi_head_weight)(d, p, sampler->heads[h]));
-      fmi_vi texel[4];
+      fmi_vi texel[4], read = fmi_addi(fmi_muli(fmi_iota(), fmi_seti(4 * heads)), fmi_seti(h));
+      if (weights[sampler->heads[h]] == 0.0f) continue;
       FMI_UNROLL
-      for (int k = 0; k < 4; k++) texel[k] = heads == 2 ? two[k][h] : fmi_gatherb(pyramid->texels, fmi_addi(tap[k], fmi_seti(h)));
-      if (absent) {
-        fmi_vi read = fmi_addi(fmi_muli(fmi_iota(), fmi_seti(4 * heads)), fmi_seti(h));
-        FMI_UNROLL
-        for (int k = 0; k < 4; k++)
-          texel[k] = fmi_picki(fmi_eqi(low, fmi_seti(0)), fmi_gatherb(d->lane->absent, fmi_addi(read, fmi_seti(k * heads))), texel[k]);
+      for (int k = 0; k < 4; k++) {
+        fmi_vi left = fmi_addi(fmi_loadi((const int32_t *)aim->texel[i][k >> 1]), fmi_seti(h));
+        texel[k] = fmi_gatherb(pyramid->texels, k & 1 ? fmi_addi(left, to_right) : left);
+        if (absent) texel[k] = fmi_picki(level0, fmi_gatherb(d->lane->absent, fmi_addi(read, fmi_seti(k * heads))), texel[k]);
       }
-      FMI_UNROLL
-      for (int c = first; c < end; c++) {
-        fmi_vf t[4];
-        FMI_UNROLL
-        for (int k = 0; k < 4; k++)
-          t[k] = fmi_mulf(fmi_tof(fmi_andi(fmi_righti(texel[k], 8 * c), fmi_seti(255))), f[k]);
-        colour[c] = fmi_addf(colour[c], fmi_mulf(weight, fmi_addf(fmi_addf(t[0], t[1]), fmi_addf(t[2], t[3]))));
-      }
+      FMI_AT_LEVEL(fmi_add_texels)(colour, texel, share,
+                                   fmi_mulf(level_share, FMI_AT_LEVEL(fmi_head_weight)(d, p, sampler->heads[h])), first, end);
     }
   }
 }
 
-/* The blended texture colour (RGBA, 0 to 255, not clamped) of points, all on one surface. */
+/* The blended texture colour (RGBA, 0 to 255, not clamped) of points, all on one surface. aim: its first sampler's. */
 FMI_INLINE void FMI_AT_LEVEL(fmi_surface_colour)(const fmi_drawing *d, const fmi_points *p, const fmi_surface *surface,
-                                                 const uint32_t *triangle, int first, int end, fmi_vf colour[4]) {
+                                                 const uint32_t *triangle, const fmi_aim *aim, int first, int end, fmi_vf colour[4]) {
   fmi_vf grey = fmi_setf((float)FMI_PLAIN_GREY), opaque = fmi_setf(255.0f);
   bool plain = surface->sampler_count == 0;
   FMI_UNROLL
@@ -12923,12 +12982,37 @@ FMI_INLINE void FMI_AT_LEVEL(fmi_surface_colour)(const fmi_drawing *d, const fmi
     FMI_UNROLL
     for (int c = first; c < end; c++) colour[c] = fmi_addf(colour[c], fmi_mulf(w, c < 3 ? grey : opaque));
   }
-  for (size_t i = 0; i < surface->sampler_count; i++)
-    FMI_AT_LEVEL(fmi_sample)(d, p, &surface->samplers[i], triangle, first, end, colour);
+  FMI_AT_LEVEL(fmi_sample)(d, p, &surface->samplers[0], aim, first, end, colour);
+  for (size_t i = 1; i < surface->sampler_count; i++) {
+    fmi_aim other;
+    FMI_AT_LEVEL(fmi_take_aim)(&other, d, p, &surface->samplers[i], triangle);
+    FMI_AT_LEVEL(fmi_sample)(d, p, &surface->samplers[i], &other, first, end, colour);
+  }
 }
 
-/* Channels [first, end) of the batch's colours. */
+/* The colours of points on several surfaces: lane by lane what its surface gives. */
+static void FMI_AT_LEVEL(fmi_mixed_colour)(const fmi_drawing *d, const fmi_points *p, const uint32_t *triangle, int first, int end,
+                                           fmi_vf colour[4]) {
+  int32_t surfaces[FMI_LANES];
+  uint32_t all = (uint32_t)((1ull << FMI_LANES) - 1), done = 0;
+  fmi_storei(surfaces, p->surface);
+  while (done != all) {
+    const int32_t number = surfaces[fmi_lowest_bit(~done)];
+    const fmi_surface *surface = &d->s->surfaces[number];
+    fmi_vm m = fmi_eqi(p->surface, fmi_seti(number));
+    fmi_vf mine[4];
+    fmi_aim aim;
+    if (surface->sampler_count) FMI_AT_LEVEL(fmi_take_aim)(&aim, d, p, &surface->samplers[0], triangle);
+    FMI_AT_LEVEL(fmi_surface_colour)(d, p, surface, triangle, &aim, first, end, mine);
+    for (int c = first; c < end; c++) colour[c] = done ? fmi_pickf(m, mine[c], colour[c]) : mine[c];
+    done |= fmi_bitsm(m);
+  }
+}
+
+/* Channels [first, end) of the batch's colours, in two steps: where a few groups of points are and what they will read, which is fetched
+   meanwhile; then their colours. */
 FMI_INLINE void FMI_AT_LEVEL(fmi_shade_channels)(const fmi_drawing *d, fmi_batch *batch, int first, int end) {
+  enum { AHEAD = 4 };
   fmi_vf zero = fmi_setf(0.0f), most = fmi_setf(255.0f);
   for (size_t i = batch->count; i % FMI_LANES; i++) { /* whole lanes: the last one again */
     batch->triangle[i] = batch->triangle[i - 1];
@@ -12936,37 +13020,42 @@ FMI_INLINE void FMI_AT_LEVEL(fmi_shade_channels)(const fmi_drawing *d, fmi_batch
     batch->y[i] = batch->y[i - 1];
     batch->n[i] = batch->n[i - 1];
   }
-  for (size_t i = 0; i < batch->count; i += FMI_LANES) {
-    fmi_points p;
-    fmi_vf colour[4];
-    int32_t surfaces[FMI_LANES];
-    uint32_t all = (uint32_t)((1ull << FMI_LANES) - 1), done = 0;
-    FMI_AT_LEVEL(fmi_load_points)(&p, d, batch, i, all);
-    p.surface = fmi_andi(p.surface, fmi_seti((int32_t)~fmi_cutout_bit));
-    fmi_storei(surfaces, p.surface);
-    FMI_UNROLL
-    for (int c = first; c < end; c++) colour[c] = zero;
-    while (done != all) { /* neighbours share a surface, nearly always */
-      int32_t number = surfaces[fmi_lowest_bit(~done)];
-      fmi_vf mine[4];
-      fmi_vm m = fmi_eqi(p.surface, fmi_seti(number));
-      FMI_AT_LEVEL(fmi_surface_colour)(d, &p, &d->s->surfaces[number], batch->triangle + i, first, end, mine);
+  for (size_t begin = 0; begin < batch->count; begin += AHEAD * FMI_LANES) {
+    fmi_points points[AHEAD];
+    fmi_aim aims[AHEAD];
+    fmi_vf light[AHEAD];
+    const fmi_surface *surface[AHEAD]; /* NULL: several */
+    size_t stop = fmi_min_size(begin + AHEAD * FMI_LANES, batch->count);
+    for (size_t i = begin, g = 0; i < stop; i += FMI_LANES, g++) {
+      fmi_points *p = &points[g];
+      const uint32_t all = (uint32_t)((1ull << FMI_LANES) - 1);
+      FMI_AT_LEVEL(fmi_load_points)(p, d, batch, i, all);
+      int32_t number = d->s->triangles[(size_t)batch->triangle[i] * FMI_TRIANGLE_WORDS + 3];
+      bool one = fmi_bitsm(fmi_eqi(p->surface, fmi_seti(number))) == all;
+      p->surface = fmi_andi(p->surface, fmi_seti((int32_t)~fmi_cutout_bit));
+      surface[g] = one ? &d->s->surfaces[(uint32_t)number & ~fmi_cutout_bit] : NULL;
+      if (one && surface[g]->sampler_count)
+        FMI_AT_LEVEL(fmi_take_aim)(&aims[g], d, p, &surface[g]->samplers[0], batch->triangle + i);
+      light[g] = d->lane->frame.unlit || first == 3 ? fmi_setf(1.0f) : FMI_AT_LEVEL(fmi_light)(d, p);
+    }
+    for (size_t i = begin, g = 0; i < stop; i += FMI_LANES, g++) {
+      fmi_vf colour[4];
+      fmi_vi rounded = fmi_seti(0);
+      if (surface[g])
+        FMI_AT_LEVEL(fmi_surface_colour)(d, &points[g], surface[g], batch->triangle + i, &aims[g], first, end, colour);
+      else FMI_AT_LEVEL(fmi_mixed_colour)(d, &points[g], batch->triangle + i, first, end, colour);
       FMI_UNROLL
-      for (int c = first; c < end; c++) colour[c] = fmi_pickf(m, mine[c], colour[c]);
-      done |= fmi_bitsm(m);
+      for (int c = first; c < end; c++) {
+        fmi_vf v = fmi_mulf(colour[c], light[g]);
+        if (c < 3) {
+          v = fmi_pickf(fmi_ltf(zero, v), v, zero);
+          v = fmi_pickf(fmi_ltf(v, most), v, most);
+          rounded = fmi_ori(rounded, fmi_lefti(fmi_toi(fmi_addf(v, fmi_setf(0.5f))), 8 * c));
+        }
+        fmi_storef(batch->colour[c] + i, v);
+      }
+      fmi_storei(batch->rounded + i, rounded);
     }
-    if (first == 3) { fmi_storef(batch->colour[3] + i, colour[3]); continue; }
-    fmi_vf light = d->lane->frame.unlit ? fmi_setf(1.0f) : FMI_AT_LEVEL(fmi_light)(d, &p);
-    fmi_vi rounded = fmi_seti(0);
-    FMI_UNROLL
-    for (int c = first; c < end; c++) {
-      fmi_vf v = fmi_mulf(colour[c], light);
-      v = fmi_pickf(fmi_ltf(zero, v), v, zero);
-      v = fmi_pickf(fmi_ltf(v, most), v, most);
-      fmi_storef(batch->colour[c] + i, v);
-      rounded = fmi_ori(rounded, fmi_lefti(fmi_toi(fmi_addf(v, fmi_setf(0.5f))), 8 * c));
-    }
-    fmi_storei(batch->rounded + i, rounded);
   }
 }
 static void FMI_AT_LEVEL(fmi_shade)(const fmi_drawing *d, fmi_batch *batch) {
@@ -12981,6 +13070,7 @@ static const fmi_raster_kernels FMI_AT_LEVEL(fmi_kernels) = {
   FMI_AT_LEVEL(fmi_fill_compact), FMI_AT_LEVEL(fmi_shade), FMI_AT_LEVEL(fmi_shade_alpha)};
 #undef fmi_group
 #undef fmi_points
+#undef fmi_aim
 #endif
 
 #if defined(FMI_COMPILING) && !defined(FMI_BLOCK)
