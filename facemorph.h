@@ -13013,6 +13013,7 @@ static void FMI_AT_LEVEL(fmi_mixed_colour)(const fmi_drawing *d, const fmi_point
    meanwhile; then their colours. */
 FMI_INLINE void FMI_AT_LEVEL(fmi_shade_channels)(const fmi_drawing *d, fmi_batch *batch, int first, int end) {
   enum { AHEAD = 4 };
+  const int32_t *texcoords = NULL; /* of the last surface: what comes next is likely to lie on it too */
   fmi_vf zero = fmi_setf(0.0f), most = fmi_setf(255.0f);
   for (size_t i = batch->count; i % FMI_LANES; i++) { /* whole lanes: the last one again */
     batch->triangle[i] = batch->triangle[i - 1];
@@ -13029,13 +13030,19 @@ FMI_INLINE void FMI_AT_LEVEL(fmi_shade_channels)(const fmi_drawing *d, fmi_batch
     for (size_t i = begin, g = 0; i < stop; i += FMI_LANES, g++) {
       fmi_points *p = &points[g];
       const uint32_t all = (uint32_t)((1ull << FMI_LANES) - 1);
+      for (size_t next = i + AHEAD * FMI_LANES; next < fmi_min_size(i + (AHEAD + 1) * FMI_LANES, batch->count); next++) {
+        FMI_PREFETCH(d->s->triangles + (size_t)batch->triangle[next] * FMI_TRIANGLE_WORDS);
+        if (texcoords) FMI_PREFETCH(texcoords + (size_t)batch->triangle[next] * FMI_TEXCOORD_WORDS);
+      }
       FMI_AT_LEVEL(fmi_load_points)(p, d, batch, i, all);
       int32_t number = d->s->triangles[(size_t)batch->triangle[i] * FMI_TRIANGLE_WORDS + 3];
       bool one = fmi_bitsm(fmi_eqi(p->surface, fmi_seti(number))) == all;
       p->surface = fmi_andi(p->surface, fmi_seti((int32_t)~fmi_cutout_bit));
       surface[g] = one ? &d->s->surfaces[(uint32_t)number & ~fmi_cutout_bit] : NULL;
-      if (one && surface[g]->sampler_count)
+      if (one && surface[g]->sampler_count) {
+        texcoords = d->s->texcoords[surface[g]->samplers[0].uv_head];
         FMI_AT_LEVEL(fmi_take_aim)(&aims[g], d, p, &surface[g]->samplers[0], batch->triangle + i);
+      }
       light[g] = d->lane->frame.unlit || first == 3 ? fmi_setf(1.0f) : FMI_AT_LEVEL(fmi_light)(d, p);
     }
     for (size_t i = begin, g = 0; i < stop; i += FMI_LANES, g++) {
