@@ -971,6 +971,8 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define FMI_BLOCK_PNG_WRITER 112
 #define FMI_BLOCK_SHORTS 100
 #define FMI_BLOCK_JPEG 101
+#define FMI_BLOCK_PNG 102
+#define FMI_BLOCK_INFLATE 103
 
 /* The vocabulary. f: floats, i: integers, m: truth values. */
 #define fmi_vf FMI_AT_LEVEL(fmi_vf)
@@ -1031,7 +1033,8 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define fmi_setb FMI_AT_LEVEL(fmi_setb)
 #define fmi_loadb FMI_AT_LEVEL(fmi_loadb)
 #define fmi_storeb FMI_AT_LEVEL(fmi_storeb)
-#define fmi_subb FMI_AT_LEVEL(fmi_subb)         /* modulo 256 */
+#define fmi_addb FMI_AT_LEVEL(fmi_addb)         /* modulo 256 */
+#define fmi_subb FMI_AT_LEVEL(fmi_subb)
 #define fmi_excessb FMI_AT_LEVEL(fmi_excessb)       /* by how much a is above b, else 0 */
 #define fmi_minb FMI_AT_LEVEL(fmi_minb)
 #define fmi_maxb FMI_AT_LEVEL(fmi_maxb)
@@ -1046,6 +1049,13 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define fmi_sumb FMI_AT_LEVEL(fmi_sumb)         /* (sums, b): adds the bytes to the sums, some to each lane */
 #define fmi_slopeb FMI_AT_LEVEL(fmi_slopeb)     /* the same with the first byte FMI_BYTES times, ..., the last one once */
 #define fmi_totali FMI_AT_LEVEL(fmi_totali)     /* of all lanes, modulo 2^32 */
+/* Four pixels of 4 bytes; at SSE2 and NEON only. */
+#define fmi_load_pixels FMI_AT_LEVEL(fmi_load_pixels)   /* (p, apart): one every `apart` bytes */
+#define fmi_store_pixels FMI_AT_LEVEL(fmi_store_pixels)
+#define fmi_store_first FMI_AT_LEVEL(fmi_store_first)
+#define fmi_next_pixels FMI_AT_LEVEL(fmi_next_pixels)   /* (a, first): each goes one lane up, the first one comes in */
+#define fmi_first_pixel FMI_AT_LEVEL(fmi_first_pixel)   /* 4 bytes as the first one, the others 0 */
+#define fmi_last_pixel FMI_AT_LEVEL(fmi_last_pixel)     /* the last one as the first, the others 0 */
 
 /* s: FMI_SHORTS 16-bit integers; w: as many sums of products in 32 bits. Bytes come as two s, those at even places and those at odd
    ones. */
@@ -1063,13 +1073,13 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define fmi_addw FMI_AT_LEVEL(fmi_addw)
 #define fmi_subw FMI_AT_LEVEL(fmi_subw)
 #define fmi_packw FMI_AT_LEVEL(fmi_packw)       /* shifted down, then held within 16 bits */
-#define fmi_load_bytes FMI_AT_LEVEL(fmi_load_bytes)     /* FMI_SHORTS bytes, as s */
-#define fmi_load_pairs FMI_AT_LEVEL(fmi_load_pairs)     /* 2 FMI_SHORTS bytes */
+#define fmi_loadbs FMI_AT_LEVEL(fmi_loadbs)     /* FMI_SHORTS bytes, as s */
+#define fmi_load_pairs FMI_AT_LEVEL(fmi_load_pairs)     /* 2 FMI_SHORTS bytes, as two s */
 #define fmi_store_pairs FMI_AT_LEVEL(fmi_store_pairs)   /* of 0 to 255 */
-#define fmi_store_rgb FMI_AT_LEVEL(fmi_store_rgb)       /* 2 FMI_SHORTS pixels held within 0 to 255: red at even places, at odd ones, green ... */
+#define fmi_store_rgb FMI_AT_LEVEL(fmi_store_rgb)       /* 2 FMI_SHORTS pixels, held within 0 to 255: two s of each colour */
 #define fmi_load_row FMI_AT_LEVEL(fmi_load_row)         /* lanes 0 to 7 at p, 8 to 15 at p + 64 */
 #define fmi_store_turned FMI_AT_LEVEL(fmi_store_turned) /* 8 s as the columns of 8 x 8 blocks, 64 apart; a single lane as a row */
-#define fmi_store_samples FMI_AT_LEVEL(fmi_store_samples) /* the same as bytes, 128 more and held within 0 to 255, each block at its place */
+#define fmi_store_samples FMI_AT_LEVEL(fmi_store_samples) /* the same as bytes, 128 more, held within 0 to 255; each at its place */
 #define fmi_low_zip FMI_AT_LEVEL(fmi_low_zip)
 #define fmi_high_zip FMI_AT_LEVEL(fmi_high_zip)
 #define fmi_shuffle FMI_AT_LEVEL(fmi_shuffle)
@@ -1677,6 +1687,7 @@ typedef uint8_t fmi_vb;
 FMI_INLINE fmi_vb fmi_setb(int x) { return (uint8_t)x; }
 FMI_INLINE fmi_vb fmi_loadb(const uint8_t *p) { return *p; }
 FMI_INLINE void fmi_storeb(uint8_t *p, fmi_vb a) { *p = a; }
+FMI_INLINE fmi_vb fmi_addb(fmi_vb a, fmi_vb b) { return (uint8_t)(a + b); }
 FMI_INLINE fmi_vb fmi_subb(fmi_vb a, fmi_vb b) { return (uint8_t)(a - b); }
 FMI_INLINE fmi_vb fmi_excessb(fmi_vb a, fmi_vb b) { return (uint8_t)(a > b ? a - b : 0); }
 FMI_INLINE fmi_vb fmi_minb(fmi_vb a, fmi_vb b) { return a < b ? a : b; }
@@ -1698,6 +1709,7 @@ typedef __m128i fmi_vb;
 FMI_INLINE fmi_vb fmi_setb(int x) { return _mm_set1_epi8((char)x); }
 FMI_INLINE fmi_vb fmi_loadb(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
 FMI_INLINE void fmi_storeb(uint8_t *p, fmi_vb a) { _mm_storeu_si128((__m128i *)(void *)p, a); }
+FMI_INLINE fmi_vb fmi_addb(fmi_vb a, fmi_vb b) { return _mm_add_epi8(a, b); }
 FMI_INLINE fmi_vb fmi_subb(fmi_vb a, fmi_vb b) { return _mm_sub_epi8(a, b); }
 FMI_INLINE fmi_vb fmi_excessb(fmi_vb a, fmi_vb b) { return _mm_subs_epu8(a, b); }
 FMI_INLINE fmi_vb fmi_minb(fmi_vb a, fmi_vb b) { return _mm_min_epu8(a, b); }
@@ -1722,12 +1734,27 @@ FMI_INLINE uint32_t fmi_totali(fmi_vi sums) {
   sums = _mm_add_epi32(sums, _mm_srli_si128(sums, 8));
   return (uint32_t)_mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_srli_si128(sums, 4)));
 }
+FMI_INLINE fmi_vb fmi_first_pixel(const uint8_t *p) { int32_t v; memcpy(&v, p, 4); return _mm_cvtsi32_si128(v); }
+FMI_INLINE fmi_vb fmi_last_pixel(fmi_vb a) { return _mm_srli_si128(a, 12); }
+FMI_INLINE fmi_vb fmi_next_pixels(fmi_vb a, fmi_vb first) { return _mm_or_si128(_mm_slli_si128(a, 4), first); }
+FMI_INLINE fmi_vb fmi_load_pixels(const uint8_t *p, size_t apart) {
+  __m128i low = _mm_unpacklo_epi32(fmi_first_pixel(p), fmi_first_pixel(p + apart));
+  return _mm_unpacklo_epi64(low, _mm_unpacklo_epi32(fmi_first_pixel(p + 2 * apart), fmi_first_pixel(p + 3 * apart)));
+}
+FMI_INLINE void fmi_store_first(uint8_t *p, fmi_vb a) { int32_t v = _mm_cvtsi128_si32(a); memcpy(p, &v, 4); }
+FMI_INLINE void fmi_store_pixels(uint8_t *p, size_t apart, fmi_vb a) {
+  fmi_store_first(p, a);
+  fmi_store_first(p + apart, _mm_srli_si128(a, 4));
+  fmi_store_first(p + 2 * apart, _mm_srli_si128(a, 8));
+  fmi_store_first(p + 3 * apart, _mm_srli_si128(a, 12));
+}
 
 #elif FMI_LEVEL == 3
 typedef __m256i fmi_vb;
 FMI_INLINE fmi_vb fmi_setb(int x) { return _mm256_set1_epi8((char)x); }
 FMI_INLINE fmi_vb fmi_loadb(const uint8_t *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
 FMI_INLINE void fmi_storeb(uint8_t *p, fmi_vb a) { _mm256_storeu_si256((__m256i *)(void *)p, a); }
+FMI_INLINE fmi_vb fmi_addb(fmi_vb a, fmi_vb b) { return _mm256_add_epi8(a, b); }
 FMI_INLINE fmi_vb fmi_subb(fmi_vb a, fmi_vb b) { return _mm256_sub_epi8(a, b); }
 FMI_INLINE fmi_vb fmi_excessb(fmi_vb a, fmi_vb b) { return _mm256_subs_epu8(a, b); }
 FMI_INLINE fmi_vb fmi_minb(fmi_vb a, fmi_vb b) { return _mm256_min_epu8(a, b); }
@@ -1759,6 +1786,7 @@ typedef uint8x16_t fmi_vb;
 FMI_INLINE fmi_vb fmi_setb(int x) { return vdupq_n_u8((uint8_t)x); }
 FMI_INLINE fmi_vb fmi_loadb(const uint8_t *p) { return vld1q_u8(p); }
 FMI_INLINE void fmi_storeb(uint8_t *p, fmi_vb a) { vst1q_u8(p, a); }
+FMI_INLINE fmi_vb fmi_addb(fmi_vb a, fmi_vb b) { return vaddq_u8(a, b); }
 FMI_INLINE fmi_vb fmi_subb(fmi_vb a, fmi_vb b) { return vsubq_u8(a, b); }
 FMI_INLINE fmi_vb fmi_excessb(fmi_vb a, fmi_vb b) { return vqsubq_u8(a, b); }
 FMI_INLINE fmi_vb fmi_minb(fmi_vb a, fmi_vb b) { return vminq_u8(a, b); }
@@ -1785,6 +1813,18 @@ FMI_INLINE fmi_vi fmi_slopeb(fmi_vi sums, fmi_vb a) {
   return vreinterpretq_s32_u32(vpadalq_u16(sum, vmull_u8(vget_high_u8(a), vget_high_u8(f))));
 }
 FMI_INLINE uint32_t fmi_totali(fmi_vi sums) { return vaddvq_u32(vreinterpretq_u32_s32(sums)); }
+FMI_INLINE fmi_vb fmi_first_pixel(const uint8_t *p) { return vreinterpretq_u8_u32(vsetq_lane_u32(fmi_le32(p), vdupq_n_u32(0), 0)); }
+FMI_INLINE fmi_vb fmi_last_pixel(fmi_vb a) { return vextq_u8(a, vdupq_n_u8(0), 12); }
+FMI_INLINE fmi_vb fmi_next_pixels(fmi_vb a, fmi_vb first) { return vorrq_u8(vextq_u8(vdupq_n_u8(0), a, 12), first); }
+FMI_INLINE fmi_vb fmi_load_pixels(const uint8_t *p, size_t apart) {
+  const uint32_t v[4] = {fmi_le32(p), fmi_le32(p + apart), fmi_le32(p + 2 * apart), fmi_le32(p + 3 * apart)};
+  return vreinterpretq_u8_u32(vld1q_u32(v));
+}
+FMI_INLINE void fmi_store_pixels(uint8_t *p, size_t apart, fmi_vb a) {
+  uint32_t v[4];
+  vst1q_u32(v, vreinterpretq_u32_u8(a));
+  for (size_t i = 0; i < 4; i++) memcpy(p + i * apart, &v[i], 4);
+}
 #endif
 #endif
 
@@ -1807,7 +1847,7 @@ FMI_INLINE fmi_vw fmi_subw(fmi_vw a, fmi_vw b) { return a - b; }
 FMI_INLINE fmi_vs fmi_packw(fmi_vw a, int n) {
   return (int16_t)fmi_clamp_int(a >> n, -32768, 32767);
 }
-FMI_INLINE fmi_vs fmi_load_bytes(const uint8_t *p) { return *p; }
+FMI_INLINE fmi_vs fmi_loadbs(const uint8_t *p) { return *p; }
 FMI_INLINE void fmi_load_pairs(const uint8_t *p, fmi_vs *even, fmi_vs *odd) { *even = p[0]; *odd = p[1]; }
 FMI_INLINE void fmi_store_pairs(uint8_t *p, fmi_vs even, fmi_vs odd) { p[0] = (uint8_t)even; p[1] = (uint8_t)odd; }
 FMI_INLINE void fmi_store_rgb(uint8_t *p, const fmi_vs rgb[6]) {
@@ -1855,7 +1895,7 @@ FMI_INLINE fmi_vw fmi_subw(fmi_vw a, fmi_vw b) {
 FMI_INLINE fmi_vs fmi_packw(fmi_vw a, int n) {
   return _mm_packs_epi32(_mm_srai_epi32(a.low, n), _mm_srai_epi32(a.high, n));
 }
-FMI_INLINE fmi_vs fmi_load_bytes(const uint8_t *p) {
+FMI_INLINE fmi_vs fmi_loadbs(const uint8_t *p) {
   return _mm_unpacklo_epi8(_mm_loadl_epi64((const __m128i *)(const void *)p), _mm_setzero_si128());
 }
 FMI_INLINE void fmi_load_pairs(const uint8_t *p, fmi_vs *even, fmi_vs *odd) {
@@ -1928,7 +1968,7 @@ FMI_INLINE fmi_vw fmi_subw(fmi_vw a, fmi_vw b) {
 FMI_INLINE fmi_vs fmi_packw(fmi_vw a, int n) {
   return _mm256_packs_epi32(_mm256_srai_epi32(a.low, n), _mm256_srai_epi32(a.high, n));
 }
-FMI_INLINE fmi_vs fmi_load_bytes(const uint8_t *p) {
+FMI_INLINE fmi_vs fmi_loadbs(const uint8_t *p) {
   return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 FMI_INLINE void fmi_load_pairs(const uint8_t *p, fmi_vs *even, fmi_vs *odd) {
@@ -2011,7 +2051,7 @@ FMI_INLINE fmi_vs fmi_packw(fmi_vw a, int n) {
   int32x4_t down = vdupq_n_s32(-n);
   return vcombine_s16(vqmovn_s32(vshlq_s32(a.low, down)), vqmovn_s32(vshlq_s32(a.high, down)));
 }
-FMI_INLINE fmi_vs fmi_load_bytes(const uint8_t *p) { return vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p))); }
+FMI_INLINE fmi_vs fmi_loadbs(const uint8_t *p) { return vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p))); }
 FMI_INLINE void fmi_load_pairs(const uint8_t *p, fmi_vs *even, fmi_vs *odd) {
   uint8x8x2_t bytes = vld2_u8(p);
   *even = vreinterpretq_s16_u16(vmovl_u8(bytes.val[0]));
@@ -4056,6 +4096,7 @@ typedef enum fmi_inflate_stage { FMI_BLOCK_HEADER, FMI_BLOCK_STORED, FMI_BLOCK_C
 
 /* A stream being inflated. The input lies in one piece; the output may be taken in pieces. About 11 KB: for the heap. */
 typedef struct fmi_inflater {
+  fm_simd simd;
   const uint8_t *in_begin, *in, *in_end;
   uint64_t bits;               /* bits read ahead: count of them count, those above are 0 or equal the input's next ones */
   unsigned count;
@@ -4265,7 +4306,7 @@ FMI_FN bool fmi_copy_stored(fmi_inflater *z, const uint8_t *limit) {
 }
 
 /* Copies a match where 16 bytes more than its length may be written. */
-FMI_FN void fmi_copy_match_fast(uint8_t *to, size_t distance, size_t length) {
+FMI_INLINE void fmi_copy_match_fast(uint8_t *to, size_t distance, size_t length) {
   static const uint8_t steps[8] = {0, 8, 8, 6, 8, 5, 6, 7}; /* multiples of 1 to 7 */
   uint8_t *end = to + length;
   if (distance >= 16) {
@@ -4280,15 +4321,26 @@ FMI_FN void fmi_copy_match_fast(uint8_t *to, size_t distance, size_t length) {
 }
 
 /* Entry of the next symbol, through its sub-table if it has one. */
-FMI_FN uint32_t fmi_look_up(const uint32_t *table, unsigned table_bits, uint64_t bits) {
+FMI_INLINE uint32_t fmi_look_up(const uint32_t *table, unsigned table_bits, uint64_t bits) {
   uint32_t entry = table[bits & ((1u << table_bits) - 1)];
   if (entry & FMI_ENTRY_LINK) entry = table[(entry >> 16) + ((bits >> table_bits) & ((1u << (entry >> 8 & 15)) - 1))];
   return entry;
 }
 /* Length or distance: the base and the extra bits behind the code. */
-FMI_FN unsigned fmi_entry_value(uint32_t entry, uint64_t bits) {
+FMI_INLINE unsigned fmi_entry_value(uint32_t entry, uint64_t bits) {
   return (entry >> 16) + (unsigned)((bits & (((uint64_t)1 << (entry & 63)) - 1)) >> (entry >> 8 & 15));
 }
+
+#define fmi_decode_fast FMI_AT_LEVEL(fmi_decode_fast)
+#define FMI_BLOCK FMI_BLOCK_INFLATE
+#include FACEMORPH_FILENAME
+#undef FMI_BLOCK
+
+#endif /* FMI_COMPILING */
+
+/* What AVX2 brings here are the shifts of BMI2. */
+#if defined(FMI_SUFFIX) && FMI_BLOCK == FMI_BLOCK_INFLATE && (FMI_LEVEL == 1 || FMI_LEVEL == 3)
+/* ---- block: the loop of inflate ---- */
 
 /* Decodes symbols as long as a whole one surely fits into input and output; all state is in registers meanwhile. One round
    reads at most 24 bytes ahead and writes at most 2 literals, a match of 258 and 16 bytes of overshoot. A round begins with its first
@@ -4301,6 +4353,7 @@ FMI_FN bool fmi_decode_fast(fmi_inflater *z, const uint8_t *limit) {
   const uint32_t *literals = z->literals, *distances = z->distances;
   uint64_t bits = z->bits;
   unsigned count = z->count;
+  const uint8_t *history = z->history; /* or it would be read again behind every byte written */
   uint8_t *out = z->out;
   const char *error = NULL;
 #define FMI_FILL() (bits |= fmi_le64(in) << count, in += (63 - count) >> 3, count |= 56)
@@ -4352,7 +4405,7 @@ FMI_FN bool fmi_decode_fast(fmi_inflater *z, const uint8_t *limit) {
     }
     unsigned distance = fmi_entry_value(entry, bits);
     FMI_DROP(entry);
-    if (distance > (size_t)(out - z->history)) {
+    if (distance > (size_t)(out - history)) {
       error = "the compressed data refers back to before its beginning";
       break;
     }
@@ -4370,6 +4423,14 @@ FMI_FN bool fmi_decode_fast(fmi_inflater *z, const uint8_t *limit) {
   z->out = out;
   return error ? fmi_inflate_error(z, error) : true;
 }
+
+#endif
+
+#if defined(FMI_COMPILING) && !defined(FMI_BLOCK)
+
+static bool (*const fmi_fast_decoders[])(fmi_inflater *, const uint8_t *) = {
+  NULL, fmi_decode_fast_scalar, fmi_decode_fast_scalar, FMI_IF_AVX2(fmi_decode_fast_avx2), FMI_IF_AVX512(fmi_decode_fast_avx2),
+  fmi_decode_fast_scalar};
 
 /* Decodes one symbol and checks everything: for the last bytes of input and output. */
 FMI_FN bool fmi_decode_one(fmi_inflater *z) {
@@ -4402,7 +4463,8 @@ FMI_FN bool fmi_decode_one(fmi_inflater *z) {
 }
 
 /* Begins a zlib stream: checks its header (RFC 1950, 2.2). */
-FMI_FN bool fmi_inflater_begin(fmi_inflater *z, const uint8_t *data, size_t size) {
+FMI_FN bool fmi_inflater_begin(fmi_inflater *z, fm_simd simd, const uint8_t *data, size_t size) {
+  z->simd = simd;
   z->in_begin = z->in = data;
   z->in_end = data + size;
   z->bits = 0;
@@ -4437,7 +4499,7 @@ FMI_FN bool fmi_inflater_run(fmi_inflater *z, const uint8_t *limit) {
       if (!fmi_copy_stored(z, limit)) return false;
       if (z->stored == 0) z->stage = z->last ? FMI_BLOCK_NONE : FMI_BLOCK_HEADER;
     } else {
-      if (!fmi_decode_fast(z, limit)) return false;
+      if (!fmi_fast_decoders[z->simd](z, limit)) return false;
       if (z->stage == FMI_BLOCK_CODED && z->out < limit && !fmi_decode_one(z)) return false;
     }
   }
@@ -4470,18 +4532,18 @@ FMI_FN bool fmi_inflate_report(fmi_env *env, const fmi_inflater *z, uint64_t off
 }
 
 /* Inflates a zlib stream into exactly out_size bytes and checks its checksum. No allocation: z is the caller's. */
-FMI_FN bool fmi_inflate_with(fmi_inflater *z, const uint8_t *data, size_t size, uint8_t *out, size_t out_size) {
-  if (!fmi_inflater_begin(z, data, size)) return false;
+FMI_FN bool fmi_inflate_with(fmi_inflater *z, fm_simd simd, const uint8_t *data, size_t size, uint8_t *out, size_t out_size) {
+  if (!fmi_inflater_begin(z, simd, data, size)) return false;
   fmi_inflater_output(z, out, out, out + out_size);
   if (!fmi_inflater_run(z, out + out_size)) return false;
   if ((size_t)(z->out - out) < out_size) return fmi_inflate_error(z, "there is less compressed data than belongs here");
-  return fmi_inflater_finish(z, fmi_adler32(1, out, out_size));
+  return fmi_inflater_finish(z, fmi_adler32s[simd](1, out, out_size));
 }
 /* The same, and a failure is recorded; offset: where data lies in the file. */
 FMI_FN bool fmi_inflate(fmi_env *env, const uint8_t *data, size_t size, uint64_t offset, uint8_t *out, size_t out_size) {
   fmi_inflater *z = (fmi_inflater *)fmi_alloc(env, &env->temp, 1, sizeof *z);
   if (!z) return false;
-  bool ok = fmi_inflate_with(z, data, size, out, out_size) || fmi_inflate_report(env, z, offset);
+  bool ok = fmi_inflate_with(z, env->simd, data, size, out, out_size) || fmi_inflate_report(env, z, offset);
   fmi_release(env, z);
   return ok;
 }
@@ -4939,29 +5001,115 @@ FMI_FN uint8_t fmi_paeth(int a, int b, int c) {
   return (uint8_t)(pc < least ? c : best);
 }
 
-#if defined(FMI_SSE2)
-FMI_INLINE __m128i fmi_load_bytes(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
-FMI_INLINE void fmi_store_bytes(uint8_t *p, __m128i v) { _mm_storeu_si128((__m128i *)(void *)p, v); }
-FMI_INLINE __m128i fmi_byte_distance(__m128i x, __m128i y) {
-  return _mm_sub_epi8(_mm_max_epu8(x, y), _mm_min_epu8(x, y));
+#define fmi_png_paeth_lanes FMI_AT_LEVEL(fmi_png_paeth_lanes)
+#define fmi_png_filters FMI_AT_LEVEL(fmi_png_filters)
+#define fmi_png_rows_with FMI_AT_LEVEL(fmi_png_rows_with)
+#define fmi_png_filters_of FMI_AT_LEVEL(fmi_png_filters_of)
+#define fmi_png_guess FMI_AT_LEVEL(fmi_png_guess)
+#define fmi_png_unfilter_8 FMI_AT_LEVEL(fmi_png_unfilter_8)
+#define fmi_png_add_row FMI_AT_LEVEL(fmi_png_add_row)
+#define FMI_BLOCK FMI_BLOCK_PNG
+#include FACEMORPH_FILENAME
+#undef FMI_BLOCK
+
+#endif /* FMI_COMPILING */
+
+#if defined(FMI_SUFFIX) && FMI_BLOCK == FMI_BLOCK_PNG
+/* ---- block: PNG's filters ---- */
+
+/* Of left, above and corner the one nearest to left + above - corner (third edition, 9.4). With the corner between the others, what
+   that is away from the lower one is what the corner is below the higher one, and the other way round; with the corner outside,
+   the farther one of the two is it, and the clipped distance says so. */
+FMI_INLINE fmi_vb fmi_png_paeth_lanes(fmi_vb left, fmi_vb above, fmi_vb corner) {
+  fmi_vb low = fmi_minb(left, above), high = fmi_maxb(left, above);
+  fmi_vb to_low = fmi_excessb(high, corner), to_high = fmi_excessb(corner, low), nearer = fmi_minb(to_low, to_high);
+  fmi_vb to_corner = fmi_subb(fmi_maxb(to_low, to_high), nearer);
+  fmi_vb guess = fmi_pickb(fmi_eqb(nearer, to_low), low, high);
+  return fmi_pickb(fmi_eqb(fmi_minb(nearer, to_corner), nearer), guess, corner);
 }
 
-/* fmi_paeth for 16 bytes at a time. p - c is |pa - pb| if c lies between a and b; otherwise it is pa + pb, never the least. */
-FMI_INLINE __m128i fmi_paeth_16(__m128i a, __m128i b, __m128i c) {
-  __m128i pa = fmi_byte_distance(b, c), pb = fmi_byte_distance(a, c);
-  __m128i below = _mm_cmpeq_epi8(_mm_min_epu8(c, _mm_min_epu8(a, b)), c);
-  __m128i above = _mm_cmpeq_epi8(_mm_max_epu8(c, _mm_max_epu8(a, b)), c);
-  __m128i pc = _mm_or_si128(fmi_byte_distance(pa, pb), _mm_or_si128(below, above));
-  __m128i least = _mm_min_epu8(_mm_min_epu8(pa, pb), pc);
-  __m128i is_a = _mm_cmpeq_epi8(least, pa), is_b = _mm_cmpeq_epi8(least, pb);
-  __m128i b_or_c = _mm_or_si128(_mm_and_si128(is_b, b), _mm_andnot_si128(is_b, c));
-  return _mm_or_si128(_mm_and_si128(is_a, a), _mm_andnot_si128(is_a, b_or_c));
-}
-/* (a + b) / 2 of each byte; the instruction rounds up. */
-FMI_INLINE __m128i fmi_average_16(__m128i a, __m128i b) {
-  return _mm_sub_epi8(_mm_avg_epu8(a, b), _mm_and_si128(_mm_xor_si128(a, b), _mm_set1_epi8(1)));
+#if !defined(FACEMORPH_NO_PNG)
+/* Undoes filter 2 of a row: adds the row above. */
+FMI_FN void fmi_png_add_row(uint8_t *row, const uint8_t *above, const uint8_t *from, size_t size) {
+  size_t i = 0;
+  for (; i + FMI_BYTES <= size; i += FMI_BYTES) fmi_storeb(row + i, fmi_addb(fmi_loadb(from + i), fmi_loadb(above + i)));
+  for (; i < size; i++) row[i] = (uint8_t)(from[i] + above[i]);
 }
 #endif
+
+/* With 32 bytes the following is no faster: it waits for memory. */
+#if FMI_BYTES == 16 && !defined(FACEMORPH_NO_PNG)
+/* Which of four rows have which filter: all bits of a row's 4 bytes, or none. */
+typedef struct fmi_png_filters { fmi_vb sub, up, average, paeth; } fmi_png_filters;
+
+FMI_INLINE fmi_vb fmi_png_rows_with(const uint8_t *from, size_t from_line, uint8_t filter) {
+  uint8_t mask[FMI_BYTES];
+  for (size_t r = 0; r < 4; r++) memset(mask + 4 * r, from[r * from_line] == filter ? 255 : 0, 4);
+  return fmi_loadb(mask);
+}
+FMI_INLINE fmi_png_filters fmi_png_filters_of(const uint8_t *from, size_t from_line) {
+  fmi_png_filters filters;
+  filters.sub = fmi_png_rows_with(from, from_line, 1);
+  filters.up = fmi_png_rows_with(from, from_line, 2);
+  filters.average = fmi_png_rows_with(from, from_line, 3);
+  filters.paeth = fmi_png_rows_with(from, from_line, 4);
+  return filters;
+}
+FMI_INLINE fmi_vb fmi_png_guess(const fmi_png_filters *rows, fmi_vb a, fmi_vb b, fmi_vb c) {
+  fmi_vb easy = fmi_orb(fmi_andb(rows->sub, a), fmi_andb(rows->up, b));
+  easy = fmi_orb(easy, fmi_andb(rows->average, fmi_meanb(a, b)));
+  return fmi_orb(easy, fmi_andb(rows->paeth, fmi_png_paeth_lanes(a, b, c)));
+}
+
+/* Undoes the filters of eight rows at a time, pixels of `step` = 3 or 4 bytes. Row r is r pixels behind the first one, so that what
+   a pixel needs from the row above was made one round before, one lane earlier. Two registers of four rows keep the processor busy,
+   where one would wait for itself. from: each row's filter number and bytes. */
+FMI_FN void fmi_png_unfilter_8(uint8_t *out, size_t line, const uint8_t *above, const uint8_t *from, size_t from_line,
+                               size_t step) {
+  const fmi_png_filters upper = fmi_png_filters_of(from, from_line);
+  const fmi_png_filters lower = fmi_png_filters_of(from + 4 * from_line, from_line);
+  fmi_vb zero = fmi_setb(0), a0 = zero, b0 = zero, c0, x0, a1 = zero, b1 = zero, c1, x1;
+  size_t pixels = line / step;
+  from++;
+  for (size_t n = 0; n < pixels + 7; n++) {
+    bool inside = n >= 7 && n + 1 < pixels; /* in all rows, and nowhere the last pixel: 4 bytes can be moved though 3 are meant */
+    uint8_t edge[32] = {0};
+    c0 = b0;
+    c1 = b1;
+    b1 = fmi_next_pixels(a1, fmi_last_pixel(a0));
+    if (inside) {
+      b0 = fmi_next_pixels(a0, fmi_first_pixel(above + n * step));
+      x0 = fmi_load_pixels(from + n * step, from_line - step);
+      x1 = fmi_load_pixels(from + n * step + 4 * (from_line - step), from_line - step);
+    } else {
+      if (n < pixels) memcpy(edge, above + n * step, step);
+      b0 = fmi_next_pixels(a0, fmi_first_pixel(edge));
+      for (size_t r = 0; r < 8; r++)
+        if (n >= r && n - r < pixels) memcpy(edge + 4 * r, from + r * from_line + (n - r) * step, step);
+      x0 = fmi_loadb(edge);
+      x1 = fmi_loadb(edge + 16);
+    }
+    a0 = fmi_addb(x0, fmi_png_guess(&upper, a0, b0, c0));
+    a1 = fmi_addb(x1, fmi_png_guess(&lower, a1, b1, c1));
+    if (inside) {
+      fmi_store_pixels(out + n * step, line - step, a0);
+      fmi_store_pixels(out + n * step + 4 * (line - step), line - step, a1);
+    } else {
+      fmi_storeb(edge, a0);
+      fmi_storeb(edge + 16, a1);
+      for (size_t r = 0; r < 8; r++) {
+        if (n >= r && n - r < pixels) memcpy(out + r * line + (n - r) * step, edge + 4 * r, step);
+        else memset(edge + 4 * r, 0, 4); /* left of the first pixel all is 0 */
+      }
+      a0 = fmi_loadb(edge);
+      a1 = fmi_loadb(edge + 16);
+    }
+  }
+}
+#endif
+#endif
+
+#if defined(FMI_COMPILING) && !defined(FMI_BLOCK)
 
 #ifndef FACEMORPH_NO_PNG
 
@@ -4998,8 +5146,8 @@ FMI_FN bool fmi_png_fail(fmi_png *png, size_t offset, const char *words) {
 
 FMI_FN bool fmi_png_named(const fmi_png_chunk *chunk, const char *name) { return memcmp(chunk->name, name, 4) == 0; }
 
-FMI_FN bool fmi_png_crc_ok(const fmi_png_chunk *chunk) {
-  return fmi_crc32(0, chunk->name, (size_t)chunk->size + 4) == fmi_be32(chunk->data + chunk->size);
+FMI_FN bool fmi_png_crc_ok(const fmi_png_chunk *chunk, fm_simd simd) {
+  return fmi_crc32s[simd](0, chunk->name, (size_t)chunk->size + 4) == fmi_be32(chunk->data + chunk->size);
 }
 
 /* The chunk at offset; it lies in the file completely. */
@@ -5092,7 +5240,7 @@ FMI_FN bool fmi_png_other_colours(const fmi_png_chunk *chunk) {
 /* Takes what we need from a chunk. Damage in ancillary chunks (lower-case first letter) does no harm: they are left out. */
 FMI_FN bool fmi_png_take(fmi_png *png, const fmi_png_chunk *chunk) {
   bool critical = (chunk->name[0] & 0x20) == 0;
-  if (critical && !fmi_png_crc_ok(chunk))
+  if (critical && !fmi_png_crc_ok(chunk, png->env->simd))
     return fmi_png_fail(png, chunk->offset + 8 + chunk->size, "has a chunk with a wrong checksum (CRC-32)");
   if (fmi_png_named(chunk, "IHDR")) return fmi_png_fail(png, chunk->offset, "has a second IHDR chunk");
   if (fmi_png_named(chunk, "PLTE")) return fmi_png_palette(png, chunk);
@@ -5105,9 +5253,9 @@ FMI_FN bool fmi_png_take(fmi_png *png, const fmi_png_chunk *chunk) {
     return fmi_fail_byte(png->env, FM_ERROR_UNSUPPORTED, chunk->offset,
                          "the PNG needs its chunk \"%c%c%c%c\", which is not known here; export it as a plain PNG",
                          chunk->name[0], chunk->name[1], chunk->name[2], chunk->name[3]);
-  if (fmi_png_named(chunk, "tRNS") && fmi_png_crc_ok(chunk)) fmi_png_transparency(png, chunk);
+  if (fmi_png_named(chunk, "tRNS") && fmi_png_crc_ok(chunk, png->env->simd)) fmi_png_transparency(png, chunk);
   else if (fmi_png_named(chunk, "sRGB")) png->is_srgb = true;
-  else if (!png->not_srgb[0] && fmi_png_other_colours(chunk) && fmi_png_crc_ok(chunk))
+  else if (!png->not_srgb[0] && fmi_png_other_colours(chunk) && fmi_png_crc_ok(chunk, png->env->simd))
     memcpy(png->not_srgb, chunk->name, 4);
   return true;
 }
@@ -5120,7 +5268,7 @@ FMI_FN bool fmi_png_read_chunks(fmi_png *png) {
     return fmi_fail_byte(png->env, FM_ERROR_UNSUPPORTED, 8,
                          "this is Apple's own kind of PNG (CgBI), not a PNG that others read; export it as a plain PNG");
   if (!fmi_png_named(&chunk, "IHDR")) return fmi_png_fail(png, 8, "does not begin with an IHDR chunk");
-  if (!fmi_png_crc_ok(&chunk)) return fmi_png_fail(png, 29, "has an IHDR chunk with a wrong checksum (CRC-32)");
+  if (!fmi_png_crc_ok(&chunk, png->env->simd)) return fmi_png_fail(png, 29, "has an IHDR chunk with a wrong checksum (CRC-32)");
   if (!fmi_png_header(png, &chunk)) return false;
   memset(png->palette, 255, sizeof png->palette);
   do {
@@ -5180,9 +5328,12 @@ FMI_FN bool fmi_png_inflate_failed(fmi_png *png) {
 
 /* ---- its rows ---- */
 
+typedef void (*fmi_png_row_adder)(uint8_t *, const uint8_t *, const uint8_t *, size_t);
+static const fmi_png_row_adder fmi_png_add_rows[] = FMI_BYTE_LEVELS(fmi_png_add_row);
+
 /* Undoes the filter of one row: from the filtered bytes to row, `above` being the row before it (zeros for the first). step: bytes
    between a sample and the same one of the pixel to its left, at least 1. */
-FMI_FN bool fmi_png_unfilter(uint8_t *row, const uint8_t *above, const uint8_t *from, unsigned filter, size_t size,
+FMI_FN bool fmi_png_unfilter(fm_simd simd, uint8_t *row, const uint8_t *above, const uint8_t *from, unsigned filter, size_t size,
                              size_t step) {
   size_t first = fmi_min_size(step, size);
   switch (filter) {
@@ -5191,9 +5342,7 @@ FMI_FN bool fmi_png_unfilter(uint8_t *row, const uint8_t *above, const uint8_t *
       memcpy(row, from, first);
       for (size_t i = first; i < size; i++) row[i] = (uint8_t)(from[i] + row[i - step]);
       return true;
-    case 2:
-      for (size_t i = 0; i < size; i++) row[i] = (uint8_t)(from[i] + above[i]);
-      return true;
+    case 2: fmi_png_add_rows[simd](row, above, from, size); return true;
     case 3:
       for (size_t i = 0; i < first; i++) row[i] = (uint8_t)(from[i] + above[i] / 2);
       for (size_t i = first; i < size; i++) row[i] = (uint8_t)(from[i] + (row[i - step] + above[i]) / 2);
@@ -5207,91 +5356,11 @@ FMI_FN bool fmi_png_unfilter(uint8_t *row, const uint8_t *above, const uint8_t *
   }
 }
 
-#if defined(FMI_SSE2)
-/* Which of four rows have which filter: all bits of a row's 4 bytes, or none. */
-typedef struct fmi_png_filters { __m128i sub, up, average, paeth; } fmi_png_filters;
-
-FMI_FN __m128i fmi_png_rows_with(const uint8_t *from, size_t from_line, uint8_t filter) {
-  int32_t mask[4];
-  for (size_t r = 0; r < 4; r++) mask[r] = from[r * from_line] == filter ? -1 : 0;
-  return _mm_loadu_si128((const __m128i *)(const void *)mask);
-}
-FMI_FN fmi_png_filters fmi_png_filters_of(const uint8_t *from, size_t from_line) {
-  fmi_png_filters filters;
-  filters.sub = fmi_png_rows_with(from, from_line, 1);
-  filters.up = fmi_png_rows_with(from, from_line, 2);
-  filters.average = fmi_png_rows_with(from, from_line, 3);
-  filters.paeth = fmi_png_rows_with(from, from_line, 4);
-  return filters;
-}
-FMI_INLINE __m128i fmi_png_guess(const fmi_png_filters *rows, __m128i a, __m128i b, __m128i c) {
-  __m128i easy = _mm_or_si128(_mm_and_si128(rows->sub, a), _mm_and_si128(rows->up, b));
-  easy = _mm_or_si128(easy, _mm_and_si128(rows->average, fmi_average_16(a, b)));
-  return _mm_or_si128(easy, _mm_and_si128(rows->paeth, fmi_paeth_16(a, b, c)));
-}
-
-FMI_INLINE __m128i fmi_load_pixel(const uint8_t *p) { int32_t v; memcpy(&v, p, 4); return _mm_cvtsi32_si128(v); }
-FMI_INLINE void fmi_store_pixel(uint8_t *p, __m128i v) { int32_t first = _mm_cvtsi128_si32(v); memcpy(p, &first, 4); }
-
-/* Four bytes from each of four rows, `apart` bytes from one to the next; and back. */
-FMI_INLINE __m128i fmi_load_rows(const uint8_t *p, size_t apart) {
-  __m128i first = _mm_unpacklo_epi32(fmi_load_pixel(p), fmi_load_pixel(p + apart));
-  return _mm_unpacklo_epi64(first, _mm_unpacklo_epi32(fmi_load_pixel(p + 2 * apart), fmi_load_pixel(p + 3 * apart)));
-}
-FMI_INLINE void fmi_store_rows(uint8_t *p, size_t apart, __m128i v) {
-  fmi_store_pixel(p, v);
-  fmi_store_pixel(p + apart, _mm_srli_si128(v, 4));
-  fmi_store_pixel(p + 2 * apart, _mm_srli_si128(v, 8));
-  fmi_store_pixel(p + 3 * apart, _mm_srli_si128(v, 12));
-}
-
-/* Undoes the filters of eight rows at a time, pixels of `step` = 3 or 4 bytes. Row r is r pixels behind the first one, so that what
-   a pixel needs from the row above was made one round before, one lane earlier. Two registers of four rows keep the processor busy,
-   where one would wait for itself. from: each row's filter number and bytes. */
-FMI_FN void fmi_png_unfilter_8(uint8_t *out, size_t line, const uint8_t *above, const uint8_t *from, size_t from_line,
-                               size_t step) {
-  const fmi_png_filters upper = fmi_png_filters_of(from, from_line);
-  const fmi_png_filters lower = fmi_png_filters_of(from + 4 * from_line, from_line);
-  __m128i zero = _mm_setzero_si128(), a0 = zero, b0 = zero, c0, x0, a1 = zero, b1 = zero, c1, x1;
-  size_t pixels = line / step;
-  from++;
-  for (size_t n = 0; n < pixels + 7; n++) {
-    bool inside = n >= 7 && n + 1 < pixels; /* in all rows, and nowhere the last pixel: 4 bytes can be moved though 3 are meant */
-    uint8_t edge[32] = {0};
-    c0 = b0;
-    c1 = b1;
-    b1 = _mm_or_si128(_mm_slli_si128(a1, 4), _mm_srli_si128(a0, 12));
-    b0 = _mm_slli_si128(a0, 4);
-    if (inside) {
-      b0 = _mm_or_si128(b0, fmi_load_pixel(above + n * step));
-      x0 = fmi_load_rows(from + n * step, from_line - step);
-      x1 = fmi_load_rows(from + n * step + 4 * (from_line - step), from_line - step);
-    } else {
-      if (n < pixels) memcpy(edge, above + n * step, step);
-      b0 = _mm_or_si128(b0, fmi_load_bytes(edge));
-      for (size_t r = 0; r < 8; r++)
-        if (n >= r && n - r < pixels) memcpy(edge + 4 * r, from + r * from_line + (n - r) * step, step);
-      x0 = fmi_load_bytes(edge);
-      x1 = fmi_load_bytes(edge + 16);
-    }
-    a0 = _mm_add_epi8(x0, fmi_png_guess(&upper, a0, b0, c0));
-    a1 = _mm_add_epi8(x1, fmi_png_guess(&lower, a1, b1, c1));
-    if (inside) {
-      fmi_store_rows(out + n * step, line - step, a0);
-      fmi_store_rows(out + n * step + 4 * (line - step), line - step, a1);
-    } else {
-      fmi_store_bytes(edge, a0);
-      fmi_store_bytes(edge + 16, a1);
-      for (size_t r = 0; r < 8; r++) {
-        if (n >= r && n - r < pixels) memcpy(out + r * line + (n - r) * step, edge + 4 * r, step);
-        else memset(edge + 4 * r, 0, 4); /* left of the first pixel all is 0 */
-      }
-      a0 = fmi_load_bytes(edge);
-      a1 = fmi_load_bytes(edge + 16);
-    }
-  }
-}
-#endif
+/* The same for eight rows at once, where there are lanes. */
+typedef void (*fmi_png_unfilter_many)(uint8_t *, size_t, const uint8_t *, const uint8_t *, size_t, size_t);
+static const fmi_png_unfilter_many fmi_png_unfilters[] = {
+  NULL, NULL, FMI_IF_SSE2(fmi_png_unfilter_8_sse2), FMI_IF_AVX2(fmi_png_unfilter_8_sse2), FMI_IF_AVX512(fmi_png_unfilter_8_sse2),
+  FMI_IF_NEON(fmi_png_unfilter_8_neon)};
 
 /* Sample i of a row, as stored. */
 FMI_FN unsigned fmi_png_sample(const uint8_t *row, size_t i, unsigned depth) {
@@ -5372,7 +5441,7 @@ FMI_FN const uint8_t *fmi_png_next_rows(fmi_png *png, fmi_png_window *window, si
       fmi_png_inflate_failed(png);
       return NULL;
     }
-    window->adler = fmi_adler32(window->adler, start, got);
+    window->adler = fmi_adler32s[png->env->simd](window->adler, start, got);
     window->left -= got < window->left ? got : window->left;
     window->used = start - unused;
   }
@@ -5388,28 +5457,31 @@ FMI_FN bool fmi_png_row_failed(fmi_png *png, size_t y, const char *words) {
 /* Undoes a row's filter, or records that there is no such filter. from: the filter's number and the row's bytes. */
 FMI_FN bool fmi_png_restore(fmi_png *png, size_t y, uint8_t *row, const uint8_t *above, const uint8_t *from, size_t size,
                             size_t step) {
-  return fmi_png_unfilter(row, above, from + 1, from[0], size, step) ||
+  return fmi_png_unfilter(png->env->simd, row, above, from + 1, from[0], size, step) ||
          fmi_png_row_failed(png, y, "has a filter that does not exist");
 }
 
 /* Rows that need nothing but their filters undone: straight into the image, eight at a time where that is faster. */
 FMI_FN bool fmi_png_read_plain(fmi_png *png, fmi_png_window *window, const uint8_t *zeros, const fm_image *image) {
   size_t height = (size_t)image->height, step = (size_t)image->channels, size = (size_t)image->width * step;
+  fmi_png_unfilter_many unfilter_8 = fmi_png_unfilters[png->env->simd];
   const uint8_t *above = zeros;
   uint8_t *out = image->pixels;
   for (size_t y = 0, group; y < height; y += group, out += group * size) {
     group = fmi_min_size(8, height - y);
     const uint8_t *from = fmi_png_next_rows(png, window, group * (size + 1));
     if (!from) return false;
-#if defined(FMI_SSE2)
-    unsigned most = 0;
-    for (size_t r = 0; r < group; r++) most = from[r * (size + 1)] > most ? from[r * (size + 1)] : most;
-    if (group == 8 && step >= 3 && (most == 3 || most == 4)) {
-      fmi_png_unfilter_8(out, size, above, from, size + 1, step);
+    bool chained = false, known = true; /* a pixel needs the one to its left; filters that exist */
+    for (size_t r = 0; r < group; r++) {
+      uint8_t filter = from[r * (size + 1)];
+      chained = chained || filter == 1 || filter >= 3;
+      known = known && filter <= 4;
+    }
+    if (unfilter_8 && group == 8 && step >= 3 && chained && known) {
+      unfilter_8(out, size, above, from, size + 1, step);
       above = out + 7 * size;
       continue;
     }
-#endif
     for (size_t r = 0; r < group; r++, from += size + 1) {
       if (!fmi_png_restore(png, y + r, out + r * size, above, from, size, step)) return false;
       above = out + r * size;
@@ -5455,7 +5527,7 @@ FMI_FN bool fmi_png_read_rows(fmi_png *png, const fmi_png_pass *passes, int coun
   window.buffer = window.used = (uint8_t *)fmi_alloc(env, &env->temp, window.room + FMI_INFLATE_SLACK, 1);
   uint8_t *rows = (uint8_t *)fmi_alloc(env, &env->temp, 2 * widest, 1);
   bool ok = window.buffer && rows;
-  if (ok && !fmi_inflater_begin(&png->inflater, png->compressed, png->idat_size)) ok = fmi_png_inflate_failed(png);
+  if (ok && !fmi_inflater_begin(&png->inflater, env->simd, png->compressed, png->idat_size)) ok = fmi_png_inflate_failed(png);
   if (ok) fmi_inflater_output(&png->inflater, window.buffer, window.buffer, window.buffer);
   if (ok && plain) memset(rows, 0, widest);
   if (ok && plain) ok = fmi_png_read_plain(png, &window, rows, image);
@@ -5527,7 +5599,8 @@ FMI_FN bool fmi_png_decode(fmi_env *env, fmi_pool *pool, const uint8_t *data, si
 FMI_INLINE void fmi_jpeg_columns(fmi_vs x[8], int shift) {
   fmi_vs some = fmi_sets(64), a = fmi_adds(x[7], x[3]), b = fmi_adds(x[5], x[1]);
   int half = (1 << (shift - 1)) / 64;
-  fmi_vw sum = fmi_products(fmi_adds(x[0], x[4]), 8192, some, half), difference = fmi_products(fmi_subs(x[0], x[4]), 8192, some, half);
+  fmi_vw sum = fmi_products(fmi_adds(x[0], x[4]), 8192, some, half);
+  fmi_vw difference = fmi_products(fmi_subs(x[0], x[4]), 8192, some, half);
   fmi_vw even2 = fmi_products(x[2], 10703, x[6], 4433), even6 = fmi_products(x[2], 4433, x[6], -10704);
   fmi_vw c = fmi_products(b, 9633, a, -6436), d = fmi_products(b, 6437, a, 9633);
   fmi_vw even0 = fmi_addw(sum, even2), even1 = fmi_addw(difference, even6), even3 = fmi_subw(sum, even2);
@@ -5568,8 +5641,8 @@ FMI_FN void fmi_jpeg_transform(int16_t *blocks, uint8_t *const *to, const size_t
 /* 3/4 of one row and 1/4 of another one, times 4. Here and below rows may be read and written FMI_JPEG_SLACK beyond their end. */
 FMI_FN void fmi_jpeg_mix_rows(int16_t *out, const uint8_t *nearer, const uint8_t *farther, int n) {
   for (int i = 0; i < n; i += FMI_SHORTS) {
-    fmi_vs near_sample = fmi_load_bytes(nearer + i), twice = fmi_adds(near_sample, near_sample);
-    fmi_stores(out + i, fmi_adds(fmi_adds(twice, near_sample), fmi_load_bytes(farther + i)));
+    fmi_vs near_sample = fmi_loadbs(nearer + i), twice = fmi_adds(near_sample, near_sample);
+    fmi_stores(out + i, fmi_adds(fmi_adds(twice, near_sample), fmi_loadbs(farther + i)));
   }
 }
 
@@ -5585,8 +5658,8 @@ FMI_FN void fmi_jpeg_widen(uint8_t *out, const int16_t *in, int n, int left, int
 }
 
 /* YCbCr to RGB (JFIF 1.02) in 16-bit fixed point: red is y + (91881 cr + 32768 >> 16), blue y + (116130 cb + 32768 >> 16), green
-   y + (32768 - 22554 cb - 46802 cr >> 16). What of the factors goes beyond 15 bits is added as a whole number; and (2x >> 16) + 1 >> 1
-   is x + 32768 >> 16. */
+   y + (32768 - 22554 cb - 46802 cr >> 16). What of the factors goes beyond 15 bits is added as a whole number; and
+   (2x >> 16) + 1 >> 1 is x + 32768 >> 16. */
 FMI_INLINE void fmi_jpeg_colour(fmi_vs *rgb, fmi_vs y, fmi_vs cb, fmi_vs cr) {
   fmi_vs one = fmi_sets(1);
   cb = fmi_subs(cb, fmi_sets(128));
@@ -5638,10 +5711,14 @@ FMI_FN bool fmi_jpeg_is(const uint8_t *data, size_t size) {
 #define FMI_BLOCK FMI_BLOCK_JPEG
 #include FACEMORPH_FILENAME
 #undef FMI_BLOCK
-static void (*const fmi_jpeg_transforms[])(int16_t *, uint8_t *const *, const size_t *, int) = FMI_BYTE_LEVELS(fmi_jpeg_transform);
-static void (*const fmi_jpeg_mixers[])(int16_t *, const uint8_t *, const uint8_t *, int) = FMI_BYTE_LEVELS(fmi_jpeg_mix_rows);
-static void (*const fmi_jpeg_wideners[])(uint8_t *, const int16_t *, int, int, int) = FMI_BYTE_LEVELS(fmi_jpeg_widen);
-static void (*const fmi_jpeg_colours[])(uint8_t *, const uint8_t *, const uint8_t *, const uint8_t *, int) = FMI_BYTE_LEVELS(fmi_jpeg_rgb_row);
+typedef void (*fmi_jpeg_transformer)(int16_t *, uint8_t *const *, const size_t *, int);
+typedef void (*fmi_jpeg_mixer)(int16_t *, const uint8_t *, const uint8_t *, int);
+typedef void (*fmi_jpeg_widener)(uint8_t *, const int16_t *, int, int, int);
+typedef void (*fmi_jpeg_colourist)(uint8_t *, const uint8_t *, const uint8_t *, const uint8_t *, int);
+static const fmi_jpeg_transformer fmi_jpeg_transforms[] = FMI_BYTE_LEVELS(fmi_jpeg_transform);
+static const fmi_jpeg_mixer fmi_jpeg_mixers[] = FMI_BYTE_LEVELS(fmi_jpeg_mix_rows);
+static const fmi_jpeg_widener fmi_jpeg_wideners[] = FMI_BYTE_LEVELS(fmi_jpeg_widen);
+static const fmi_jpeg_colourist fmi_jpeg_colours[] = FMI_BYTE_LEVELS(fmi_jpeg_rgb_row);
 
 #define FMI_JPEG_LOOK 11     /* bits of the fast Huffman tables' index */
 #define FMI_JPEG_SLACK 64    /* what kernels may read and write beyond a row of samples, in samples */
@@ -5861,7 +5938,7 @@ FMI_FN bool fmi_jpeg_make_table(fmi_jpeg_huffman *table, const uint8_t counts[16
 
 /* What a scan does with each of its blocks; all return false where the data makes no sense. */
 
-/* A whole block. Values are multiplied by `quant` (16 bits, as in libjpeg-turbo's vector code); *flat: only the first one is set. */
+/* A whole block. Values are multiplied by `quant` (16 bits, as in libjpeg-turbo's vector code); *flat: only the first is set. */
 FMI_FN bool fmi_jpeg_block(fmi_jpeg_bits *bits, fmi_jpeg_component *c, const uint16_t *quant, int16_t *block, bool *flat) {
   fmi_jpeg_bits b = *bits;
   const fmi_jpeg_huffman *ac = c->ac_table;
@@ -13815,7 +13892,6 @@ static const uint8_t fmi_png_edge[2 * FMI_PNG_STRIP] = {
   255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
   255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
 
-#define fmi_png_paeth_lanes FMI_AT_LEVEL(fmi_png_paeth_lanes)
 #define fmi_png_left_over FMI_AT_LEVEL(fmi_png_left_over)
 #define fmi_png_is_flat FMI_AT_LEVEL(fmi_png_is_flat)
 #define fmi_png_add_cost FMI_AT_LEVEL(fmi_png_add_cost)
@@ -13833,17 +13909,6 @@ static const uint8_t fmi_png_edge[2 * FMI_PNG_STRIP] = {
 
 #if defined(FMI_SUFFIX) && FMI_BLOCK == FMI_BLOCK_PNG_WRITER
 /* ---- block: filters and codes at each level ---- */
-
-/* Of left, above and corner the one nearest to left + above - corner (third edition, 9.4). With the corner between the others, what
-   that is away from the lower one is what the corner is below the higher one, and the other way round; with the corner outside,
-   the farther one of the two is it, and the clipped distance says so. */
-FMI_INLINE fmi_vb fmi_png_paeth_lanes(fmi_vb left, fmi_vb above, fmi_vb corner) {
-  fmi_vb low = fmi_minb(left, above), high = fmi_maxb(left, above);
-  fmi_vb to_low = fmi_excessb(high, corner), to_high = fmi_excessb(corner, low), nearer = fmi_minb(to_low, to_high);
-  fmi_vb to_corner = fmi_subb(fmi_maxb(to_low, to_high), nearer);
-  fmi_vb guess = fmi_pickb(fmi_eqb(nearer, to_low), low, high);
-  return fmi_pickb(fmi_eqb(fmi_minb(nearer, to_corner), nearer), guess, corner);
-}
 
 /* What filter 1 to 4 leaves of the bytes at p; q: the row above. */
 FMI_INLINE fmi_vb fmi_png_left_over(const uint8_t *p, const uint8_t *q, size_t step, unsigned filter) {

@@ -67,18 +67,31 @@ static size_t make_bottles(unsigned char *out) {
 }
 
 /* Inflates into exactly `room` bytes; returns what is wrong, "" if nothing. Input and output are blocks of their own size, so that a
-   sanitizer sees every byte too far. */
+   sanitizer sees every byte too far. Every instruction set must say the same. */
 static const char *inflate(const unsigned char *data, size_t size, unsigned char *out, size_t room, size_t *position) {
   fmi_inflater *z = (fmi_inflater *)malloc(sizeof *z);
-  unsigned char *in = (unsigned char *)malloc(size + 1), *exact = (unsigned char *)malloc(room + 1);
+  unsigned char *in = (unsigned char *)malloc(size + 1), *exact = (unsigned char *)malloc(room + 1), *first = (unsigned char *)malloc(room + 1);
+  const char *words = NULL;
+  size_t at = 0;
   memcpy(in + 1, data, size);
-  bool ok = fmi_inflate_with(z, in + 1, size, exact + 1, room);
-  if (out && ok) memcpy(out, exact + 1, room);
-  const char *words = ok ? "" : z->error;
-  if (position) *position = fmi_inflate_position(z);
-  CHECK(ok == !z->error);
+  for (int simd = FM_SIMD_SCALAR; simd <= FM_SIMD_NEON; simd++) {
+    if (!fmi_has_simd((fm_simd)simd)) continue;
+    bool ok = fmi_inflate_with(z, (fm_simd)simd, in + 1, size, exact + 1, room);
+    CHECK(ok == !z->error);
+    if (!words) {
+      words = ok ? "" : z->error;
+      at = fmi_inflate_position(z);
+      if (ok) memcpy(first + 1, exact + 1, room);
+    }
+    CHECK_TEXT(ok ? "" : z->error, words);
+    CHECK_INT(fmi_inflate_position(z), at);
+    if (ok) CHECK(memcmp(first + 1, exact + 1, room) == 0);
+  }
+  if (out && !words[0]) memcpy(out, first + 1, room);
+  if (position) *position = at;
   free(in);
   free(exact);
+  free(first);
   free(z);
   return words;
 }

@@ -511,7 +511,8 @@ static void plain_columns(int16_t *out, const int16_t *in, int shift) {
     z4 = z4 * -3196 + z5;
     int64_t odd0 = in[56] * 2446 + z1 + z3, odd1 = in[40] * 16819 + z2 + z4, odd2 = in[24] * 25172 + z2 + z3,
             odd3 = in[8] * 12299 + z1 + z4;
-    int64_t sums[8] = {tmp10 + odd3, tmp11 + odd2, tmp12 + odd1, tmp13 + odd0, tmp13 - odd0, tmp12 - odd1, tmp11 - odd2, tmp10 - odd3};
+    int64_t sums[8] = {tmp10 + odd3, tmp11 + odd2, tmp12 + odd1, tmp13 + odd0,
+                       tmp13 - odd0, tmp12 - odd1, tmp11 - odd2, tmp10 - odd3};
     for (int i = 0; i < 8; i++) out[i] = (int16_t)fmi_clamp_int((int)((sums[i] + (1 << (shift - 1))) >> shift), -32768, 32767);
   }
 }
@@ -609,7 +610,8 @@ static void test_widening(void) {
     }
     for (int i = 0; i < n; i++) {
       int before = i ? i - 1 : i, after = i + 1 < n ? i + 1 : i;
-      int here = rows[0][i] * 3 + rows[1][i], left = rows[0][before] * 3 + rows[1][before], right = rows[0][after] * 3 + rows[1][after];
+      int here = rows[0][i] * 3 + rows[1][i];
+      int left = rows[0][before] * 3 + rows[1][before], right = rows[0][after] * 3 + rows[1][after];
       want[0][2 * i] = i ? (uint8_t)((rows[0][i] * 3 + rows[0][before] + 1) >> 2) : rows[0][i];
       want[0][2 * i + 1] = i + 1 < n ? (uint8_t)((rows[0][i] * 3 + rows[0][after] + 2) >> 2) : rows[0][i];
       want[1][2 * i] = (uint8_t)(i ? (here * 3 + left + 8) >> 4 : (here * 4 + 8) >> 4);

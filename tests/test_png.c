@@ -5,9 +5,11 @@
 typedef struct loaded { fmi_env env; fm_error error; fm_image image; } loaded;
 
 /* Decodes from a block of its own size, so that a sanitizer sees every byte too far. */
+static fm_simd load_simd;
 static bool load(loaded *l, const unsigned char *data, size_t size, const fm_limits *limits) {
   static const fm_common none;
   fm_common common = none;
+  common.simd = load_simd;
   unsigned char *copy = (unsigned char *)malloc(size + 1);
   common.limits = limits;
   if (size) memcpy(copy + 1, data, size);
@@ -35,7 +37,7 @@ static int sample_stored(int x, int y, int s, int type, int depth) {
   return v & ((1 << depth) - 1);
 }
 
-static void test_all_kinds(void) {
+static void check_all_kinds(void) {
   static const int samples[7] = {1, 0, 3, 1, 2, 0, 4};
   for (size_t k = 0; k < sizeof png_samples / sizeof png_samples[0]; k++) {
     int type = png_samples[k].type, depth = png_samples[k].depth, n = samples[type], wrong = 0;
@@ -70,6 +72,14 @@ static void test_all_kinds(void) {
   }
 }
 
+static void test_all_kinds(void) {
+  for (int simd = FM_SIMD_BEST; simd <= FM_SIMD_NEON; simd++) {
+    load_simd = (fm_simd)simd;
+    if (simd == FM_SIMD_BEST || fmi_has_simd(load_simd)) check_all_kinds();
+  }
+  load_simd = FM_SIMD_BEST;
+}
+
 /* The guess as the standard words it (third edition, 9.4): the nearest to a + b - c; of equally near ones a before b before c. */
 static int paeth_by_definition(int a, int b, int c) {
   int p = a + b - c, pa = abs(p - a), pb = abs(p - b), pc = abs(p - c);
@@ -80,18 +90,65 @@ static void test_paeth(void) {
   int wrong = 0;
   for (int a = 0; a < 256; a += 3)
     for (int b = 0; b < 256; b++)
-      for (int c = 0; c < 256; c++) wrong += fmi_paeth(a, b, c) != paeth_by_definition(a, b, c);
-#if defined(FMI_X86)
+      for (int c = 0; c < 256; c++) {
+        int want = paeth_by_definition(a, b, c);
+        wrong += fmi_paeth(a, b, c) != want;
+        wrong += fmi_png_paeth_lanes_scalar((uint8_t)a, (uint8_t)b, (uint8_t)c) != want;
+      }
+#if defined(FMI_SSE2)
   for (int a = 0; a < 256; a++)
     for (int b = 0; b < 256; b += 3)
       for (int c = 0; c < 256; c += 16) {
         uint8_t in[16], out[16];
         for (int i = 0; i < 16; i++) in[i] = (uint8_t)(c + i);
-        fmi_store_bytes(out, fmi_paeth_16(_mm_set1_epi8((char)a), _mm_set1_epi8((char)b), fmi_load_bytes(in)));
+        fmi_storeb_sse2(out, fmi_png_paeth_lanes_sse2(fmi_setb_sse2(a), fmi_setb_sse2(b), fmi_loadb_sse2(in)));
         for (int i = 0; i < 16; i++) wrong += out[i] != paeth_by_definition(a, b, c + i);
       }
 #endif
   CHECK_INT(wrong, 0);
+}
+
+/* Rows one by one and eight at once, at every level: each mixture of filters, narrow and wide, with exactly the memory they need. */
+static void test_filters(void) {
+  uint32_t random = 11;
+  for (int round = 0; round < 1200; round++) {
+    size_t step = 3 + (size_t)round % 2, pixels = 1 + (size_t)round / 2 % 60, line = pixels * step;
+    uint8_t *from = (uint8_t *)malloc(8 * (line + 1)), *above = (uint8_t *)malloc(line), *want = (uint8_t *)malloc(8 * line),
+            *got = (uint8_t *)malloc(8 * line);
+    for (size_t i = 0; i < 8 * (line + 1); i++) {
+      random = random * 1664525u + 1013904223u;
+      from[i] = (uint8_t)(round % 3 ? random >> 24 : random >> 30);
+    }
+    for (size_t i = 0; i < line; i++) above[i] = (uint8_t)(i * 37 + (size_t)round);
+    for (size_t r = 0; r < 8; r++) {
+      const uint8_t *in = from + r * (line + 1) + 1, *up = r ? want + (r - 1) * line : above;
+      uint8_t *row = want + r * line;
+      int filter = from[r * (line + 1)] = (uint8_t)(round % 7 < 5 ? from[r * (line + 1)] % 5 : round % 7 - 2);
+      for (size_t i = 0; i < line; i++) {
+        int a = i < step ? 0 : row[i - step], b = up[i], c = i < step ? 0 : up[i - step];
+        int guess[5] = {0, a, b, (a + b) / 2, paeth_by_definition(a, b, c)};
+        row[i] = (uint8_t)(in[i] + guess[filter]);
+      }
+    }
+    for (int simd = FM_SIMD_SCALAR; simd <= FM_SIMD_NEON; simd++) {
+      if (!fmi_has_simd((fm_simd)simd)) continue;
+      memset(got, 0, 8 * line);
+      for (size_t r = 0; r < 8; r++) {
+        const uint8_t *in = from + r * (line + 1);
+        CHECK(fmi_png_unfilter((fm_simd)simd, got + r * line, r ? got + (r - 1) * line : above, in + 1, in[0], line, step));
+      }
+      CHECK(memcmp(got, want, 8 * line) == 0);
+      CHECK(!fmi_png_unfilter((fm_simd)simd, got, above, from + 1, 5, line, step));
+      if (!fmi_png_unfilters[simd]) continue;
+      memset(got, 0, 8 * line);
+      fmi_png_unfilters[simd](got, line, above, from, line + 1, step);
+      CHECK(memcmp(got, want, 8 * line) == 0);
+    }
+    free(got);
+    free(want);
+    free(above);
+    free(from);
+  }
 }
 
 /* ---- damage ---- */
@@ -372,6 +429,6 @@ static void test_shared_sums(void) {
   CHECK(files > 15);
 }
 
-TEST_MAIN({"all kinds", test_all_kinds}, {"paeth", test_paeth}, {"truncated", test_truncated}, {"checksums", test_checksums}, {"header", test_header},
+TEST_MAIN({"all kinds", test_all_kinds}, {"paeth", test_paeth}, {"filters", test_filters}, {"truncated", test_truncated}, {"checksums", test_checksums}, {"header", test_header},
           {"chunks", test_chunks}, {"colour chunks", test_colour_chunks}, {"limits", test_limits}, {"mutations", test_mutations},
           {"shared pictures", test_shared_pictures}, {"shared damage", test_shared_damage}, {"shared sums", test_shared_sums})
