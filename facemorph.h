@@ -1766,7 +1766,9 @@ FMI_INLINE fmi_vb fmi_andb(fmi_vb a, fmi_vb b) { return _mm256_and_si256(a, b); 
 FMI_INLINE fmi_vb fmi_orb(fmi_vb a, fmi_vb b) { return _mm256_or_si256(a, b); }
 FMI_INLINE fmi_vb fmi_xorb(fmi_vb a, fmi_vb b) { return _mm256_xor_si256(a, b); }
 FMI_INLINE fmi_vb fmi_eqb(fmi_vb a, fmi_vb b) { return _mm256_cmpeq_epi8(a, b); }
-FMI_INLINE fmi_vb fmi_pickb(fmi_vb m, fmi_vb a, fmi_vb b) { return _mm256_blendv_epi8(b, a, m); }
+FMI_INLINE fmi_vb fmi_pickb(fmi_vb m, fmi_vb a, fmi_vb b) { /* no _mm256_blendv_epi8: as above */
+  return _mm256_or_si256(_mm256_and_si256(m, a), _mm256_andnot_si256(m, b));
+}
 FMI_INLINE bool fmi_is_zerob(fmi_vb a) { return _mm256_testz_si256(a, a) != 0; }
 FMI_INLINE uint32_t fmi_zerosb(fmi_vb a) { return (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, _mm256_setzero_si256())); }
 FMI_INLINE fmi_vi fmi_sumb(fmi_vi sums, fmi_vb a) { return _mm256_add_epi32(sums, _mm256_sad_epu8(a, _mm256_setzero_si256())); }
@@ -11445,14 +11447,14 @@ FMI_FN size_t fmi_place_below(int i, int m, int n) {
   return m == 2 * n ? (size_t)i / 2 : (size_t)i * (size_t)n / (size_t)m;
 }
 
-/* Texels outside the UV layout with none of it beside, x + b of row y for each bit b of far: the coarser level's, filled before. */
-FMI_FN void fmi_far_texels(uint8_t *out, const fmi_pyramid *pyramid, int l, int x, int y, uint64_t far) {
+/* Texels outside the UV layout with none of it beside, x + b of row y for each bit b of distant: the coarser level's, filled before. */
+FMI_FN void fmi_far_texels(uint8_t *out, const fmi_pyramid *pyramid, int l, int x, int y, uint64_t distant) {
   const fmi_level *level = &pyramid->level[l], *coarser = level + 1;
   size_t stride = pyramid->heads * 4;
   bool top = l + 1 == pyramid->level_count; /* with nothing covered at all */
   const uint8_t *row = top ? NULL : fmi_stored_texels(pyramid, l + 1, 0, (int)fmi_place_below(y, level->height, coarser->height));
-  for (; far; far >>= 1, x++, out += stride) {
-    if (!(far & 1)) continue;
+  for (; distant; distant >>= 1, x++, out += stride) {
+    if (!(distant & 1)) continue;
     const uint8_t *in = top ? NULL : row + fmi_place_below(x, level->width, coarser->width) * stride;
     if (in && stride == 8) memcpy(out, in, 8); /* a pair: one move */
     else
