@@ -604,7 +604,8 @@ FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_fra
 /* ---- write ---- */
 
 #ifndef FACEMORPH_NO_WRITERS
-/* Writes a PNG (8 bits, 1 to 4 channels): filters chosen row by row, deflate. The same image gives the same bytes everywhere. */
+/* Writes a PNG (8 bits, 1 to 4 channels): filters chosen row by row, deflate. The same image gives the same bytes everywhere. The
+   sink gets it in pieces. Costs about 0.4 MB and three rows of memory, whatever the image's size. */
 FM_API bool fm_write_png(const fm_sink *sink, const fm_image *image, const fm_png_desc *desc, fm_error *error);
 FM_API bool fm_write_png_file(const char *path, const fm_image *image, const fm_png_desc *desc, fm_error *error);
 #endif
@@ -1028,13 +1029,14 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define fmi_log2_lanes FMI_AT_LEVEL(fmi_log2_lanes)
 #define fmi_exp2_lanes FMI_AT_LEVEL(fmi_exp2_lanes)
 
-/* Bytes: FMI_BYTES of them, not negative. */
+/* b: FMI_BYTES bytes, not negative. */
 #define fmi_vb FMI_AT_LEVEL(fmi_vb)
 #define fmi_setb FMI_AT_LEVEL(fmi_setb)
 #define fmi_loadb FMI_AT_LEVEL(fmi_loadb)
 #define fmi_storeb FMI_AT_LEVEL(fmi_storeb)
 #define fmi_addb FMI_AT_LEVEL(fmi_addb)         /* modulo 256 */
 #define fmi_subb FMI_AT_LEVEL(fmi_subb)
+#define fmi_absb FMI_AT_LEVEL(fmi_absb)         /* of signed ones */
 #define fmi_excessb FMI_AT_LEVEL(fmi_excessb)       /* by how much a is above b, else 0 */
 #define fmi_minb FMI_AT_LEVEL(fmi_minb)
 #define fmi_maxb FMI_AT_LEVEL(fmi_maxb)
@@ -1689,6 +1691,7 @@ FMI_INLINE fmi_vb fmi_loadb(const uint8_t *p) { return *p; }
 FMI_INLINE void fmi_storeb(uint8_t *p, fmi_vb a) { *p = a; }
 FMI_INLINE fmi_vb fmi_addb(fmi_vb a, fmi_vb b) { return (uint8_t)(a + b); }
 FMI_INLINE fmi_vb fmi_subb(fmi_vb a, fmi_vb b) { return (uint8_t)(a - b); }
+FMI_INLINE fmi_vb fmi_absb(fmi_vb a) { return (uint8_t)(a < 128 ? a : 256 - a); }
 FMI_INLINE fmi_vb fmi_excessb(fmi_vb a, fmi_vb b) { return (uint8_t)(a > b ? a - b : 0); }
 FMI_INLINE fmi_vb fmi_minb(fmi_vb a, fmi_vb b) { return a < b ? a : b; }
 FMI_INLINE fmi_vb fmi_maxb(fmi_vb a, fmi_vb b) { return a > b ? a : b; }
@@ -1711,6 +1714,7 @@ FMI_INLINE fmi_vb fmi_loadb(const uint8_t *p) { return _mm_loadu_si128((const __
 FMI_INLINE void fmi_storeb(uint8_t *p, fmi_vb a) { _mm_storeu_si128((__m128i *)(void *)p, a); }
 FMI_INLINE fmi_vb fmi_addb(fmi_vb a, fmi_vb b) { return _mm_add_epi8(a, b); }
 FMI_INLINE fmi_vb fmi_subb(fmi_vb a, fmi_vb b) { return _mm_sub_epi8(a, b); }
+FMI_INLINE fmi_vb fmi_absb(fmi_vb a) { return _mm_min_epu8(a, _mm_sub_epi8(_mm_setzero_si128(), a)); }
 FMI_INLINE fmi_vb fmi_excessb(fmi_vb a, fmi_vb b) { return _mm_subs_epu8(a, b); }
 FMI_INLINE fmi_vb fmi_minb(fmi_vb a, fmi_vb b) { return _mm_min_epu8(a, b); }
 FMI_INLINE fmi_vb fmi_maxb(fmi_vb a, fmi_vb b) { return _mm_max_epu8(a, b); }
@@ -1756,6 +1760,7 @@ FMI_INLINE fmi_vb fmi_loadb(const uint8_t *p) { return _mm256_loadu_si256((const
 FMI_INLINE void fmi_storeb(uint8_t *p, fmi_vb a) { _mm256_storeu_si256((__m256i *)(void *)p, a); }
 FMI_INLINE fmi_vb fmi_addb(fmi_vb a, fmi_vb b) { return _mm256_add_epi8(a, b); }
 FMI_INLINE fmi_vb fmi_subb(fmi_vb a, fmi_vb b) { return _mm256_sub_epi8(a, b); }
+FMI_INLINE fmi_vb fmi_absb(fmi_vb a) { return _mm256_abs_epi8(a); }
 FMI_INLINE fmi_vb fmi_excessb(fmi_vb a, fmi_vb b) { return _mm256_subs_epu8(a, b); }
 FMI_INLINE fmi_vb fmi_minb(fmi_vb a, fmi_vb b) { return _mm256_min_epu8(a, b); }
 FMI_INLINE fmi_vb fmi_maxb(fmi_vb a, fmi_vb b) { return _mm256_max_epu8(a, b); }
@@ -1790,6 +1795,7 @@ FMI_INLINE fmi_vb fmi_loadb(const uint8_t *p) { return vld1q_u8(p); }
 FMI_INLINE void fmi_storeb(uint8_t *p, fmi_vb a) { vst1q_u8(p, a); }
 FMI_INLINE fmi_vb fmi_addb(fmi_vb a, fmi_vb b) { return vaddq_u8(a, b); }
 FMI_INLINE fmi_vb fmi_subb(fmi_vb a, fmi_vb b) { return vsubq_u8(a, b); }
+FMI_INLINE fmi_vb fmi_absb(fmi_vb a) { return vreinterpretq_u8_s8(vabsq_s8(vreinterpretq_s8_u8(a))); }
 FMI_INLINE fmi_vb fmi_excessb(fmi_vb a, fmi_vb b) { return vqsubq_u8(a, b); }
 FMI_INLINE fmi_vb fmi_minb(fmi_vb a, fmi_vb b) { return vminq_u8(a, b); }
 FMI_INLINE fmi_vb fmi_maxb(fmi_vb a, fmi_vb b) { return vmaxq_u8(a, b); }
@@ -3951,6 +3957,9 @@ FMI_FN uint32_t fmi_adler32_lanes(uint32_t adler, const void *data, size_t size)
     b += FMI_BYTES * fmi_totali(before) + fmi_totali(slopes);
     adler = b % 65521 << 16 | a % 65521;
   }
+#if FMI_LEVEL == 3
+  _mm256_zeroupper(); /* gcc 12 forgets it before a call that it makes a jump, and SSE instructions then wait for each other */
+#endif
   return fmi_adler32(adler, p, size);
 }
 #endif
@@ -4720,9 +4729,9 @@ FMI_FN void fmi_make_code_header(fmi_code_header *h, const uint8_t lengths[320])
   h->item_count = 0;
   for (unsigned i = 0, run; i < total; i += run) {
     unsigned item = all[i], repeat = 0;
-    for (run = 1; i + run < total && all[i + run] == item; run++) {}
+    unsigned most = item == 0 ? 138 : 7; /* one more than a repetition holds: before it stands the length itself */
+    for (run = 1; run < most && i + run < total && all[i + run] == item; run++) {}
     if (item == 0 && run >= 3) {
-      run = run < 138 ? run : 138;
       item = run < 11 ? 17 : 18;
       repeat = run - (run < 11 ? 3 : 11);
     } else if (i > 0 && all[i - 1] == item && run >= 3) {
@@ -13854,13 +13863,13 @@ FM_API bool fm_render(fm_renderer *renderer, const fm_scene *scene, const fm_fra
 
 #ifndef FACEMORPH_NO_WRITERS
 
-/* Strips of a row are looked at and filtered at a time. A run of zeros shorter than FMI_PNG_RUN costs less as literals (in a
-   grey row, shorter than FMI_PNG_GREY_RUN as a part of longer matches). A block
-   ends when it has as many bytes, tokens or matches as fit; its code comes from a quarter of its literals if they are
-   FMI_PNG_SAMPLED or more. Codes of at most 14 bits: four fit into 64 with the 7 that a byte may leave over. */
+/* A strip of a row is looked at or filtered at a time. A run of zeros shorter than FMI_PNG_RUN costs less as literals; in a grey
+   row, shorter than FMI_PNG_GREY_RUN, as a part of matches. A block ends when it has as many bytes, tokens or matches as fit; its
+   code comes from FMI_PNG_SAMPLE in 64 of its literals if they are FMI_PNG_SAMPLED or more. Codes have at most 14 bits: four fit
+   into 64 with the 7 that may be left of a byte. */
 enum {
-  FMI_PNG_STRIP = 64, FMI_PNG_RUN = 12, FMI_PNG_GREY_RUN = 48, FMI_PNG_BYTES = 32768, FMI_PNG_TOKENS = 8192, FMI_PNG_MATCHES = 8192,
-  FMI_PNG_SAMPLED = 8192, FMI_PNG_LONGEST_CODE = 14, FMI_PNG_LONGEST_RUN = 65535, FMI_PNG_HISTORY = 65536,
+  FMI_PNG_STRIP = 64, FMI_PNG_RUN = 12, FMI_PNG_GREY_RUN = 48, FMI_PNG_BYTES = 61440, FMI_PNG_TOKENS = 8192, FMI_PNG_MATCHES = 8192,
+  FMI_PNG_SAMPLED = 8192, FMI_PNG_SAMPLE = 8, FMI_PNG_LONGEST_CODE = 14, FMI_PNG_LONGEST_RUN = 65535, FMI_PNG_HISTORY = 65536,
   FMI_PNG_HASH_BITS = 11, FMI_PNG_LEAST = 3 * FMI_PNG_MATCHES,
   /* the longest block: header, literals, matches (14 bits, 5 extra, 15, 13 extra) with those of the last token, checksum */
   FMI_PNG_PACKED = 512 + FMI_PNG_BYTES / 8 * FMI_PNG_LONGEST_CODE + (FMI_PNG_MATCHES + FMI_PNG_LONGEST_RUN / 258 + 2) * 6 + 64
@@ -13884,6 +13893,9 @@ FMI_INLINE fmi_png_matches fmi_png_split(unsigned length) {
   return m;
 }
 
+/* Of literals and lengths; of distances from 288 on. */
+typedef struct fmi_png_codes { uint64_t code[320]; uint32_t length[320]; } fmi_png_codes;
+
 /* The bytes of a row behind its first pixel, cut into strips. A strip that every filter turns into zeros is flat; spans (begin,
    end, ...) hold the others. */
 typedef struct fmi_png_row { const uint8_t *row, *above; size_t size, step, *spans, span_count; } fmi_png_row;
@@ -13902,6 +13914,8 @@ static const uint8_t fmi_png_edge[2 * FMI_PNG_STRIP] = {
 #define fmi_png_filter FMI_AT_LEVEL(fmi_png_filter)
 #define fmi_put_code FMI_AT_LEVEL(fmi_put_code)
 #define fmi_png_put_match FMI_AT_LEVEL(fmi_png_put_match)
+#define fmi_png_join_four FMI_AT_LEVEL(fmi_png_join_four)
+#define fmi_png_put_literals FMI_AT_LEVEL(fmi_png_put_literals)
 #define fmi_png_put_tokens FMI_AT_LEVEL(fmi_png_put_tokens)
 #define FMI_BLOCK FMI_BLOCK_PNG_WRITER
 #include FACEMORPH_FILENAME
@@ -13933,8 +13947,7 @@ FMI_INLINE bool fmi_png_is_flat(const uint8_t *p, const uint8_t *q, size_t step)
 
 /* What a byte costs grows with its distance from 0, but not for long: codes have a longest length. */
 FMI_INLINE fmi_vi fmi_png_add_cost(fmi_vi cost, fmi_vb x, fmi_vb mask) {
-  x = fmi_andb(x, mask);
-  return fmi_sumb(cost, fmi_minb(fmi_minb(x, fmi_subb(fmi_setb(0), x)), fmi_setb(16)));
+  return fmi_sumb(cost, fmi_andb(fmi_minb(fmi_absb(x), fmi_setb(16)), mask));
 }
 
 /* Finds the spans and returns the cheapest filter, of equal ones Paeth's, then the first. */
@@ -13989,41 +14002,69 @@ FMI_FN void fmi_png_filter(uint8_t *to, uint64_t *zeros, const fmi_png_row *r, u
   }
 }
 
-/* codes[s]: the code of a literal or a length, of a distance from 288 on, above its length in the lowest 8 bits. */
-FMI_INLINE void fmi_put_code(fmi_bit_writer *w, uint32_t code) {
-  w->bits |= (uint64_t)(code >> 8) << (w->count & 63);
-  w->count += code & 255;
+FMI_INLINE void fmi_put_code(fmi_bit_writer *w, const fmi_png_codes *codes, unsigned symbol) {
+  w->bits |= codes->code[symbol] << (w->count & 63);
+  w->count += codes->length[symbol];
 }
-FMI_INLINE void fmi_png_put_match(fmi_bit_writer *w, const uint32_t codes[320], unsigned length, unsigned distance) {
+FMI_INLINE void fmi_png_put_match(fmi_bit_writer *w, const fmi_png_codes *codes, unsigned length, unsigned distance) {
   unsigned a = fmi_length_symbol(length), b = fmi_distance_symbol(distance);
-  fmi_put_code(w, codes[a]);
+  fmi_put_code(w, codes, a);
   fmi_put_bits(w, length - fmi_length_base[a - 257], fmi_length_extra[a - 257]);
-  fmi_put_code(w, codes[288 + b]);
+  fmi_put_code(w, codes, 288 + b);
   fmi_put_bits(w, distance - fmi_distance_base[b], fmi_distance_extra[b]);
   fmi_flush_bits(w);
 }
+/* The codes of four literals as one word; returns its length. Joined in pairs: fewer steps wait for each other. */
+FMI_INLINE unsigned fmi_png_join_four(uint64_t *word, const fmi_png_codes *codes, const uint8_t *p) {
+  unsigned first = codes->length[p[0]], two = first + codes->length[p[1]];
+  unsigned third = codes->length[p[2]], next_two = third + codes->length[p[3]];
+  uint64_t low = codes->code[p[0]] | codes->code[p[1]] << first, high = codes->code[p[2]] | codes->code[p[3]] << third;
+  *word = low | high << two;
+  return two + next_two;
+}
+FMI_INLINE void fmi_png_put_literals(fmi_bit_writer *w, const fmi_png_codes *codes, const uint8_t *p, unsigned n) {
+  uint64_t word, next_word;
+  for (; n >= 8; n -= 8, p += 8) {
+    unsigned length = fmi_png_join_four(&word, codes, p), next_length = fmi_png_join_four(&next_word, codes, p + 4);
+    if (length + next_length <= 56) { /* nearly always: one write for all of them */
+      word |= next_word << length;
+      length += next_length;
+    } else {
+      w->bits |= word << w->count;
+      w->count += length;
+      fmi_flush_bits(w);
+      word = next_word;
+      length = next_length;
+    }
+    w->bits |= word << w->count;
+    w->count += length;
+    fmi_flush_bits(w);
+  }
+  if (n >= 4) {
+    unsigned length = fmi_png_join_four(&word, codes, p);
+    w->bits |= word << w->count;
+    w->count += length;
+    fmi_flush_bits(w);
+    n -= 4;
+    p += 4;
+  }
+  for (; n > 0; n--, p++) fmi_put_code(w, codes, *p);
+  fmi_flush_bits(w);
+}
 /* Plain C, but shifts by a variable count are faster at the higher levels. */
-FMI_FN void fmi_png_put_tokens(fmi_bit_writer *writer, const uint32_t codes[320], const uint8_t *bytes, const fmi_png_token *token,
+FMI_FN void fmi_png_put_tokens(fmi_bit_writer *writer, const fmi_png_codes *codes, const uint8_t *bytes, const fmi_png_token *token,
                                const fmi_png_token *end) {
   fmi_bit_writer w = *writer;
   for (; token < end; token++) {
-    unsigned n = token->literals;
-    for (; n >= 4; n -= 4, bytes += 4) {
-      fmi_put_code(&w, codes[bytes[0]]);
-      fmi_put_code(&w, codes[bytes[1]]);
-      fmi_put_code(&w, codes[bytes[2]]);
-      fmi_put_code(&w, codes[bytes[3]]);
-      fmi_flush_bits(&w);
-    }
-    for (; n > 0; n--, bytes++) fmi_put_code(&w, codes[*bytes]);
-    fmi_flush_bits(&w);
+    fmi_png_put_literals(&w, codes, bytes, token->literals);
+    bytes += token->literals;
     fmi_png_matches matches = fmi_png_split(token->length);
     for (; matches.whole > 0; matches.whole--) fmi_png_put_match(&w, codes, FMI_LONGEST_MATCH, token->distance);
     for (int k = 0; k < 2; k++)
       if (matches.rest[k]) fmi_png_put_match(&w, codes, matches.rest[k], token->distance);
     if (token->distance > 1) bytes += token->length;
   }
-  fmi_put_code(&w, codes[256]);
+  fmi_put_code(&w, codes, 256);
   fmi_flush_bits(&w);
   *writer = w;
 }
@@ -14034,7 +14075,7 @@ FMI_FN void fmi_png_put_tokens(fmi_bit_writer *writer, const uint32_t codes[320]
 
 typedef unsigned (*fmi_png_surveyor)(fmi_png_row *);
 typedef void (*fmi_png_filterer)(uint8_t *, uint64_t *, const fmi_png_row *, unsigned);
-typedef void (*fmi_png_token_writer)(fmi_bit_writer *, const uint32_t *, const uint8_t *, const fmi_png_token *,
+typedef void (*fmi_png_token_writer)(fmi_bit_writer *, const fmi_png_codes *, const uint8_t *, const fmi_png_token *,
                                      const fmi_png_token *);
 static const fmi_png_surveyor fmi_png_surveyors[] = FMI_BYTE_LEVELS(fmi_png_survey);
 static const fmi_png_filterer fmi_png_filterers[] = FMI_BYTE_LEVELS(fmi_png_filter);
@@ -14093,11 +14134,11 @@ FMI_FN void fmi_png_put_text(fmi_png_encoder *e, const char *keyword, const char
 
 /* ---- a block ---- */
 
-/* How often each symbol occurs. Of many literals a quarter is counted, and then every literal gets a code. */
+/* How often each symbol occurs. Of many literals FMI_PNG_SAMPLE in 64 are counted, and then every literal gets a code. */
 FMI_FN void fmi_png_count_literals(const fmi_png_encoder *e, uint32_t totals[286]) {
   uint32_t counts[4][256]; /* a counter waits for its last value: neighbours have their own */
   const uint8_t *p = e->bytes;
-  size_t n = e->byte_count, used = n >= FMI_PNG_SAMPLED ? 16 : 64, i = 0;
+  size_t n = e->byte_count, used = n >= FMI_PNG_SAMPLED ? FMI_PNG_SAMPLE : 64, i = 0;
   memset(counts, 0, sizeof counts);
   for (; i + 64 <= n; i += 64)
     for (size_t k = i; k < i + used; k += 4) {
@@ -14109,7 +14150,7 @@ FMI_FN void fmi_png_count_literals(const fmi_png_encoder *e, uint32_t totals[286
   for (; i < n; i++) counts[0][p[i]]++;
   for (int s = 0; s < 256; s++) {
     uint32_t count = counts[0][s] + counts[1][s] + counts[2][s] + counts[3][s];
-    totals[s] = used == 64 ? count : 4 * count + 1;
+    totals[s] = used == 64 ? count : 64 / FMI_PNG_SAMPLE * count + 1;
   }
 }
 FMI_FN void fmi_png_count(const fmi_png_encoder *e, uint32_t literal_counts[286], uint32_t distance_counts[30]) {
@@ -14156,8 +14197,9 @@ FMI_FN void fmi_png_put_stored(fmi_png_encoder *e, size_t size, bool last) {
 }
 
 FMI_FN void fmi_png_put_block(fmi_png_encoder *e, bool last) {
-  uint32_t literal_counts[286], distance_counts[30], table[320];
+  uint32_t literal_counts[286], distance_counts[30];
   uint16_t codes[320];
+  fmi_png_codes table;
   fmi_block_code code;
   fmi_bit_writer start = e->bits;
   size_t size = e->byte_count + e->zero_count;
@@ -14165,9 +14207,12 @@ FMI_FN void fmi_png_put_block(fmi_png_encoder *e, bool last) {
   fmi_choose_code(&code, literal_counts, distance_counts, FMI_PNG_LONGEST_CODE);
   fmi_assign_codes(codes, code.lengths, 288);
   fmi_assign_codes(codes + 288, code.lengths + 288, 32);
-  for (int s = 0; s < 320; s++) table[s] = (uint32_t)codes[s] << 8 | code.lengths[s];
+  for (int s = 0; s < 320; s++) {
+    table.code[s] = codes[s];
+    table.length[s] = code.lengths[s];
+  }
   fmi_open_block(&e->bits, &code, last);
-  fmi_png_token_writers[e->simd](&e->bits, table, e->bytes, e->tokens, e->tokens + e->token_count);
+  fmi_png_token_writers[e->simd](&e->bits, &table, e->bytes, e->tokens, e->tokens + e->token_count);
   if (size + 5 * (size / 65535 + 1) < (size_t)(e->bits.out - start.out)) {
     e->bits = start;
     fmi_png_put_stored(e, size, last);
@@ -14348,10 +14393,9 @@ FMI_FN bool fmi_png_add_row(fmi_png_encoder *e, fmi_png_row *r, uint8_t *at, siz
   if (r->size % 64) zeros[words - 1] &= ((uint64_t)1 << r->size % 64) - 1;
   zeros[words] = 0;
   at[0] = (uint8_t)filter;
-  for (size_t i = 0; i < r->step; i++) { /* the first pixel: 0 to its left */
-    unsigned up = r->above[i - r->step];
-    at[1 + i] = (uint8_t)(r->row[i - r->step] - (filter == 1 ? 0 : filter == 3 ? up / 2 : up));
-  }
+  const uint8_t *pixel = r->row - r->step, *up = r->above - r->step; /* the first pixel: 0 to its left */
+  for (size_t i = 0; i < r->step; i++)
+    at[1 + i] = (uint8_t)(pixel[i] - (filter == 1 ? 0 : filter == 3 ? up[i] / 2 : up[i]));
   fmi_png_add_checksum(e, r, at);
   do {
     size_t run = fmi_png_find_run(zeros, done, r->size), end = run < r->size ? fmi_png_find_end(zeros, run) : run;
@@ -14363,10 +14407,10 @@ FMI_FN bool fmi_png_add_row(fmi_png_encoder *e, fmi_png_row *r, uint8_t *at, siz
     if (run == 0 && end > 0)
       while (start[-1] == 0) start--; /* the filter's number is not 0 */
     if (run < end) *start++ = 0; /* of a flat strip, which nobody has written */
-    size_t passed = (size_t)(from - at), skipped = passed == 0 ? 1 : (r->step - (passed - 1) % r->step) % r->step;
-    if (grey) fmi_png_add_grey(e, from, (size_t)(start - from), skipped, at - known,
-                               (uint32_t)(y * (r->size + first) + passed), r->step);
-    else fmi_png_add_literals(e, from, (size_t)(start - from));
+    if (grey) {
+      size_t passed = (size_t)(from - at), skipped = passed == 0 ? 1 : (r->step - (passed - 1) % r->step) % r->step;
+      fmi_png_add_grey(e, from, (size_t)(start - from), skipped, at - known, (uint32_t)(y * (r->size + first) + passed), r->step);
+    } else fmi_png_add_literals(e, from, (size_t)(start - from));
     if (run < end) fmi_png_add_run(e, (size_t)(to + end - start));
     done = end;
     from = to + end;
@@ -14375,12 +14419,6 @@ FMI_FN bool fmi_png_add_row(fmi_png_encoder *e, fmi_png_row *r, uint8_t *at, siz
 }
 
 /* ---- the file ---- */
-
-/* Bytes of all rows with their filters' numbers. */
-FMI_FN size_t fmi_png_rows_size(int width, int height, int channels) {
-  size_t row = fmi_add_size(fmi_mul_size((size_t)width, (size_t)channels), 1);
-  return fmi_mul_size(row, (size_t)height);
-}
 
 /* Memory that fmi_png_encode works in, aligned as malloc's. Behind the encoder: zeros, spans, two rows with room behind them, where
    strips reach beyond the image, and the filtered rows. */
@@ -14392,7 +14430,7 @@ FMI_FN size_t fmi_png_scratch(int width, int channels) {
 
 /* Room that the file never exceeds. texts as in fm_png_desc. */
 FMI_FN size_t fmi_png_bound(int width, int height, int channels, const char *const *texts) {
-  size_t rows = fmi_png_rows_size(width, height, channels);
+  size_t rows = fmi_mul_size(fmi_add_size(fmi_mul_size((size_t)width, (size_t)channels), 1), (size_t)height);
   /* every block but the last one stands for FMI_PNG_LEAST bytes; it has its chunk and, stored, one frame more than bytes / 65535 */
   size_t size = fmi_add_size(rows, fmi_mul_size(rows / FMI_PNG_LEAST + 1, 12 + 12));
   size = fmi_add_size(size, 8 + 25 + 13 + 12 + 6); /* signature, IHDR, sRGB, IEND, the zlib stream's frame */

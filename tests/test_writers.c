@@ -181,11 +181,12 @@ static void test_filters(void) {
         spans[1] = r.size;
         fmi_png_filterers[level](to, zeros, &r, filter);
         for (size_t i = 0; i < r.size; i++) {
-          int a = r.row[i - step], b = r.above[i], c = r.above[i - step], p = a + b - c;
+          const uint8_t *x = r.row + i, *y = r.above + i;
+          int a = *(x - step), b = *y, c = *(y - step), p = a + b - c;
           int pa = abs(p - a), pb = abs(p - b), pc = abs(p - c);
           int paeth = pa <= pb && pa <= pc ? a : pb <= pc ? b : c;
           int guess = filter == 1 ? a : filter == 2 ? b : filter == 3 ? (a + b) / 2 : paeth;
-          uint8_t want = (uint8_t)(r.row[i] - guess);
+          uint8_t want = (uint8_t)(*x - guess);
           wrong += to[i] != want || (zeros[i / 64] >> i % 64 & 1) != (want == 0);
         }
         CHECK_INT(wrong, 0);

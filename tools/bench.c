@@ -664,7 +664,7 @@ static bool prepare_inflate(bench *b) {
 static bool inflate_ours(bench *b, output *out) {
   fmi_inflater *z = (fmi_inflater *)malloc(sizeof *z);
   uint8_t *data = (uint8_t *)malloc(b->inflated_size);
-  bool ok = z && data && fmi_inflate_with(z, b->deflated, b->deflated_size, data, b->inflated_size) &&
+  bool ok = z && data && fmi_inflate_with(z, b->common.simd ? b->common.simd : fm_best_simd(), b->deflated, b->deflated_size, data, b->inflated_size) &&
             deliver(out, data, b->inflated_size);
   free(z);
   free(data);
