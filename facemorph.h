@@ -1608,37 +1608,40 @@ FMI_INLINE void fmi_gather4b(fmi_vi out[4], const uint8_t *base, const uint32_t 
 }
 #endif
 
-/* words[l] = the larger of itself and (key, low), where m. */
-FMI_INLINE void fmi_max_words(uint64_t *words, fmi_vi key, fmi_vi low, fmi_vm m) {
+/* Each word becomes the larger of itself and (key, low), both halves of it signed and unsigned as one integer; where not m, of itself
+   and (INT32_MIN, low). first: the words of the lower half of lanes, second: of the upper one. All of them are read and written. */
+FMI_INLINE void fmi_max_words(int64_t *first, int64_t *second, fmi_vi key, fmi_vi low, fmi_vm m) {
+  key = fmi_picki(m, key, fmi_seti(INT32_MIN));
 #if FMI_LEVEL == 4
   __m512i a = _mm512_unpacklo_epi32(low, key), b = _mm512_unpackhi_epi32(low, key);
-  __m512i first = _mm512_permutex2var_epi64(a, _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), b),
-          second = _mm512_permutex2var_epi64(a, _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15), b);
-  __mmask8 m0 = (__mmask8)m, m1 = (__mmask8)(m >> 8);
-  _mm512_mask_storeu_epi64(words, m0, _mm512_max_epu64(first, _mm512_maskz_loadu_epi64(m0, words)));
-  _mm512_mask_storeu_epi64(words + 8, m1, _mm512_max_epu64(second, _mm512_maskz_loadu_epi64(m1, words + 8)));
+  __m512i mine0 = _mm512_permutex2var_epi64(a, _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), b),
+          mine1 = _mm512_permutex2var_epi64(a, _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15), b);
+  _mm512_storeu_si512((void *)first, _mm512_max_epi64(mine0, _mm512_loadu_si512((const void *)first)));
+  _mm512_storeu_si512((void *)second, _mm512_max_epi64(mine1, _mm512_loadu_si512((const void *)second)));
 #elif FMI_LEVEL == 3
-  const __m256i flip = _mm256_set1_epi64x(INT64_MIN); /* there is only a signed comparison */
   __m256i a = _mm256_unpacklo_epi32(low, key), b = _mm256_unpackhi_epi32(low, key);
-  __m256i ma = _mm256_unpacklo_epi32(m, m), mb = _mm256_unpackhi_epi32(m, m);
   FMI_UNROLL
   for (int half = 0; half < 2; half++) {
-    __m256i mine = half ? _mm256_permute2x128_si256(a, b, 0x31) : _mm256_permute2x128_si256(a, b, 0x20),
-            mask = half ? _mm256_permute2x128_si256(ma, mb, 0x31) : _mm256_permute2x128_si256(ma, mb, 0x20);
-    long long *to = (long long *)(void *)(words + 4 * half);
-    __m256i old = _mm256_maskload_epi64(to, mask),
-            more = _mm256_cmpgt_epi64(_mm256_xor_si256(mine, flip), _mm256_xor_si256(old, flip));
-    _mm256_maskstore_epi64(to, _mm256_and_si256(mask, more), mine);
+    __m256i mine = half ? _mm256_permute2x128_si256(a, b, 0x31) : _mm256_permute2x128_si256(a, b, 0x20);
+    __m256i *to = (__m256i *)(void *)(half ? second : first);
+    __m256i old = _mm256_loadu_si256(to), more = _mm256_cmpgt_epi64(mine, old);
+    _mm256_storeu_si256(to, _mm256_castpd_si256(_mm256_blendv_pd(_mm256_castsi256_pd(old), _mm256_castsi256_pd(mine),
+                                                                 _mm256_castsi256_pd(more))));
   }
+#elif FMI_LEVEL == 5
+  int32x4_t a = vzip1q_s32(low, key), b = vzip2q_s32(low, key);
+  int64x2_t mine0 = vreinterpretq_s64_s32(a), mine1 = vreinterpretq_s64_s32(b), old0 = vld1q_s64(first), old1 = vld1q_s64(second);
+  vst1q_s64(first, vbslq_s64(vcgtq_s64(mine0, old0), mine0, old0));
+  vst1q_s64(second, vbslq_s64(vcgtq_s64(mine1, old1), mine1, old1));
 #else
   int32_t keys[FMI_LANES], lows[FMI_LANES];
   fmi_storei(keys, key);
   fmi_storei(lows, low);
-  uint32_t bits = fmi_bitsm(m);
   FMI_UNROLL
   for (int l = 0; l < FMI_LANES; l++) {
-    uint64_t word = (uint64_t)(uint32_t)keys[l] << 32 | (uint32_t)lows[l];
-    if (bits >> l & 1 && word > words[l]) words[l] = word;
+    int64_t word = (int64_t)keys[l] * ((int64_t)1 << 32) + (uint32_t)lows[l];
+    int64_t *to = l < (FMI_LANES + 1) / 2 ? first + l : second + l - FMI_LANES / 2;
+    if (word > *to) *to = word;
   }
 #endif
 }
@@ -11720,7 +11723,7 @@ typedef struct fmi_batch {
   uint32_t triangle[FMI_BATCH];
   int32_t x[FMI_BATCH], y[FMI_BATCH], n[FMI_BATCH];
   uint32_t place[FMI_BATCH];        /* the pixel's number; of an alpha test that of the word in the band */
-  uint64_t word[FMI_BATCH];         /* of an alpha test: what becomes visible if it passes */
+  int64_t word[FMI_BATCH];          /* of an alpha test: what becomes visible if it passes */
   float colour[4][FMI_BATCH];
   int32_t rounded[FMI_BATCH];       /* RGB as bytes from the lowest on */
 } fmi_batch;
@@ -11742,7 +11745,7 @@ typedef struct fmi_lane {
   uint32_t *found, *keys;                   /* the same: as they are found, and their bins; then what goes on into further bands */
   uint32_t *bins;                           /* ends of the bins in `order`: FMI_BINS a band */
   uint16_t *band_of_row;                    /* FMI_MAX_PICTURE */
-  uint64_t *words;                          /* visibility of a band: FMI_BAND_WORDS */
+  int64_t *words;                           /* visibility of a band: FMI_BAND_WORDS */
   fmi_batch *batch;
   uint8_t *absent;                          /* 4 texels of all heads for each of FMI_MOST_LANES, where level 0 is not stored */
   bool busy;
@@ -11750,7 +11753,8 @@ typedef struct fmi_lane {
 
 /* The largest side of a picture: two rows of 4 samples fit a band. */
 enum { FMI_MAX_PICTURE = 16384 };
-enum { FMI_SUBPIXELS = 256, FMI_OFF_GRID = INT32_MIN, FMI_BAND_WORDS = 1 << 17, FMI_MOST_BANDS = FMI_MAX_PICTURE / 2 };
+enum { FMI_SUBPIXELS = 256, FMI_OFF_GRID = INT32_MIN, FMI_BAND_WORDS = 2 * (4 * FMI_MAX_PICTURE + FMI_MOST_LANES),
+       FMI_MOST_BANDS = FMI_MAX_PICTURE / 2 };
 
 typedef struct fmi_raster_kernels fmi_raster_kernels;
 
@@ -12176,7 +12180,7 @@ FMI_FN bool fmi_prepare_lane(fmi_env *env, fmi_lane *lane, const fmi_software *s
   lane->keys = (uint32_t *)fmi_alloc(env, &env->keep, triangles, sizeof *lane->keys);
   lane->bins = (uint32_t *)fmi_alloc(env, &env->keep, FMI_MOST_BANDS * FMI_BINS, sizeof *lane->bins);
   lane->band_of_row = (uint16_t *)fmi_alloc(env, &env->keep, FMI_MAX_PICTURE, sizeof *lane->band_of_row);
-  lane->words = (uint64_t *)fmi_alloc(env, &env->keep, FMI_BAND_WORDS, sizeof *lane->words);
+  lane->words = (int64_t *)fmi_alloc(env, &env->keep, FMI_BAND_WORDS, sizeof *lane->words);
   lane->batch = (fmi_batch *)fmi_alloc(env, &env->keep, 1, sizeof *lane->batch);
   return lane->batch != NULL && env->error->status == FM_OK;
 }
@@ -12193,8 +12197,9 @@ static const int32_t fmi_sample_1[1][2] = {{128, 128}};
 static const int32_t fmi_sample_4[4][2] = {{96, 32}, {224, 96}, {32, 160}, {160, 224}};
 
 /* The part of the picture that heads can cover is drawn band by band: rows [row0, row1) and columns [left, left + width). The word of
-   pixel (x, y) and sample i lies at words[((y - row0) * samples + i) * width + x - left]. */
-typedef struct fmi_band { int row0, row1, left, width; } fmi_band;
+   pixel (x, y) and sample i lies at words[(y - row0) * stride + (x - left) * samples + i]. Behind each row there is room for what a
+   kernel draws beyond the picture. */
+typedef struct fmi_band { int row0, row1, left, width, stride; } fmi_band;
 
 typedef struct fmi_drawing {
   const fmi_software *s;
@@ -12276,13 +12281,15 @@ FMI_FN float fmi_nearness_at(const fmi_setup *s, int64_t e1, int64_t e2) {
 }
 
 /* The visibility word: nearness in the upper half, as an integer of the same order; below it the triangle, so that of equally near
-   ones the lower index is the larger word. 0 is "nothing". */
-FMI_FN uint64_t fmi_word(float nearness, uint32_t triangle) {
-  uint32_t bits = fmi_float_bits(nearness);
-  bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-  return (uint64_t)bits << 32 | (0xFFFFFFFFu - triangle);
+   ones the lower index is the larger word. "Nothing" is further away than anything, and one byte, which memset writes. */
+enum { FMI_NOTHING = 0x80 };
+static const int64_t fmi_no_word = INT64_MIN + 0x0080808080808080;
+
+FMI_FN int64_t fmi_word(float nearness, uint32_t triangle) {
+  int32_t bits = fmi_float_word(nearness), key = bits < 0 ? bits ^ INT32_MAX : bits;
+  return (int64_t)key * ((int64_t)1 << 32) + (0xFFFFFFFFu - triangle);
 }
-FMI_FN uint32_t fmi_word_triangle(uint64_t word) { return 0xFFFFFFFFu - (uint32_t)word; }
+FMI_FN uint32_t fmi_word_triangle(int64_t word) { return 0xFFFFFFFFu - (uint32_t)((uint64_t)word & 0xFFFFFFFFu); }
 
 /* A point on a triangle: the weights of its corners (perspective-correct), and their change for one pixel to the right and down. */
 typedef struct fmi_point { float w[3], dx[3], dy[3]; } fmi_point;
@@ -12611,10 +12618,10 @@ static size_t FMI_AT_LEVEL(fmi_find)(const fmi_drawing *d) {
   return found;
 }
 
-/* The key of nearness, ordered as an unsigned integer. */
+/* The key of nearness in a word. */
 FMI_INLINE fmi_vi FMI_AT_LEVEL(fmi_order)(fmi_vf nearness) {
   fmi_vi bits = fmi_asi(nearness);
-  return fmi_xori(bits, fmi_ori(fmi_downi(bits, 31), fmi_seti(INT32_MIN)));
+  return fmi_xori(bits, fmi_righti(fmi_downi(bits, 31), 1));
 }
 
 /* Edge functions of a group of compact triangles: steps, biases, and values at a place. */
@@ -12668,7 +12675,8 @@ static void FMI_AT_LEVEL(fmi_fill_small)(const fmi_drawing *d, const uint32_t *t
     fmi_vf slope1 = fmi_mulf(fmi_subf(fmi_asf(g.words[1][0]), near0), scale),
            slope2 = fmi_mulf(fmi_subf(fmi_asf(g.words[2][0]), near0), scale);
     fmi_storei((int32_t *)base,
-               fmi_addi(fmi_muli(fmi_subi(y0, fmi_seti(band->row0)), fmi_seti(band->width * d->samples)), fmi_subi(x0, fmi_seti(band->left))));
+               fmi_addi(fmi_muli(fmi_subi(y0, fmi_seti(band->row0)), fmi_seti(band->stride)),
+                        fmi_muli(fmi_subi(x0, fmi_seti(band->left)), fmi_seti(d->samples))));
     fmi_storei(low_words, fmi_subi(fmi_seti(-1), fmi_loadi((const int32_t *)triangle)));
     for (int row = 0; row < row_count; row++) {
       fmi_vi e0 = corner[0], e1 = corner[1], e2 = corner[2];
@@ -12679,11 +12687,11 @@ static void FMI_AT_LEVEL(fmi_fill_small)(const fmi_drawing *d, const uint32_t *t
                              (uint32_t)((1ull << FMI_LANES) - 1);
           if (!covered) continue;
           fmi_vf nearness = fmi_addf(near0, fmi_addf(fmi_mulf(fmi_tof(s1), slope1), fmi_mulf(fmi_tof(s2), slope2)));
-          uint64_t *words = d->lane->words + (size_t)(row * d->samples + i) * (size_t)band->width + (size_t)column;
+          int64_t *words = d->lane->words + (size_t)row * (size_t)band->stride + (size_t)(column * d->samples + i);
           fmi_storei(keys, FMI_AT_LEVEL(fmi_order)(nearness));
           for (; covered; covered &= covered - 1) {
             int l = fmi_lowest_bit(covered);
-            uint64_t mine = (uint64_t)(uint32_t)keys[l] << 32 | (uint32_t)low_words[l], *word = words + base[l];
+            int64_t mine = (int64_t)keys[l] * ((int64_t)1 << 32) + (uint32_t)low_words[l], *word = words + base[l];
             if (mine > *word) *word = mine;
           }
         }
@@ -12697,13 +12705,46 @@ static void FMI_AT_LEVEL(fmi_fill_small)(const fmi_drawing *d, const uint32_t *t
   }
 }
 
+/* A compact triangle as its rows are drawn. Edge functions are held less their biases. */
+typedef struct FMI_AT_LEVEL(fmi_rows) {
+  fmi_vi bias1, bias2, low_word;
+  fmi_vf nearness, slope1, slope2;
+} FMI_AT_LEVEL(fmi_rows);
+#define fmi_rows FMI_AT_LEVEL(fmi_rows)
+
+FMI_INLINE void FMI_AT_LEVEL(fmi_cover)(const fmi_rows *t, const fmi_vi e[3], int64_t *first, int64_t *second) {
+  fmi_vm covered = fmi_gti(fmi_ori(fmi_ori(e[0], e[1]), e[2]), fmi_seti(-1));
+  if (!fmi_bitsm(covered)) return;
+  fmi_vf nearness = fmi_addf(t->nearness, fmi_addf(fmi_mulf(fmi_tof(fmi_addi(e[1], t->bias1)), t->slope1),
+                                                   fmi_mulf(fmi_tof(fmi_addi(e[2], t->bias2)), t->slope2)));
+  fmi_max_words(first, second, FMI_AT_LEVEL(fmi_order)(nearness), t->low_word, covered);
+}
+
+/* Lanes lie on a row's words, or where its box is at most half as wide, on those of two rows. What they reach beyond the box is
+   outside of the triangle; beyond the picture it falls behind the rows. */
 static size_t FMI_AT_LEVEL(fmi_fill_compact)(const fmi_drawing *d, const uint32_t *triangles, size_t count, uint32_t *carry) {
+  enum { HALF = FMI_LANES / 2, MOST_PHASES = FMI_LANES < 4 ? 4 / FMI_LANES : 1 };
   const fmi_band *band = &d->band;
-  fmi_vi lanes = fmi_iota(), zero = fmi_seti(0), one = fmi_seti(1);
+  /* a single lane draws the samples of a pixel in as many phases */
+  const int phases = fmi_max_int(1, d->samples / FMI_LANES), pixels = fmi_max_int(1, FMI_LANES / d->samples);
+  int64_t spare[FMI_LANES];
+  fmi_vi lane_x[2][MOST_PHASES], lane_y[2][MOST_PHASES], zero = fmi_seti(0), one = fmi_seti(1);
   size_t carried = 0;
+  for (int l = 0; l < FMI_LANES; l++) spare[l] = fmi_no_word;
+  for (int tall = 0; tall < 2; tall++)
+    for (int phase = 0; phase < phases; phase++) {
+      int32_t x[FMI_LANES], y[FMI_LANES];
+      for (int l = 0; l < FMI_LANES; l++) {
+        int row = tall && l >= HALF, i = phase + l - (row ? HALF : 0);
+        x[l] = i / d->samples * FMI_SUBPIXELS + d->sample[i % d->samples][0];
+        y[l] = row * FMI_SUBPIXELS + d->sample[i % d->samples][1];
+      }
+      lane_x[tall][phase] = fmi_loadi(x);
+      lane_y[tall][phase] = fmi_loadi(y);
+    }
   for (size_t first = 0; first < count; first += FMI_LANES) {
     uint32_t triangle[FMI_LANES];
-    int32_t dx[3][FMI_LANES], dy[3][FMI_LANES], bias[3][FMI_LANES], corner[3][FMI_LANES], at[3][4][FMI_LANES];
+    int32_t dx[3][FMI_LANES], dy[3][FMI_LANES], corner[3][FMI_LANES], bias[3][FMI_LANES];
     int32_t left[FMI_LANES], right[FMI_LANES], top[FMI_LANES], bottom[FMI_LANES];
     float near0[FMI_LANES], slope1[FMI_LANES], slope2[FMI_LANES];
     fmi_group g;
@@ -12721,47 +12762,50 @@ static size_t FMI_AT_LEVEL(fmi_fill_compact)(const fmi_drawing *d, const uint32_
     FMI_UNROLL
     for (int k = 0; k < 3; k++) {
       int a = (k + 1) % 3;
+      fmi_vi minus = fmi_picki(FMI_AT_LEVEL(fmi_owns_edge)(step_x[k], step_y[k]), zero, one);
       fmi_storei(dx[k], step_x[k]);
       fmi_storei(dy[k], step_y[k]);
-      fmi_storei(bias[k], fmi_picki(FMI_AT_LEVEL(fmi_owns_edge)(step_x[k], step_y[k]), zero, one));
-      fmi_storei(corner[k], fmi_addi(fmi_muli(step_x[k], fmi_subi(fmi_lefti(x0, 8), g.x[a])),
-                                     fmi_muli(step_y[k], fmi_subi(fmi_lefti(y0, 8), g.y[a]))));
-      for (int i = 0; i < d->samples; i++)
-        fmi_storei(at[k][i], fmi_addi(fmi_muli(step_x[k], fmi_seti(d->sample[i][0])), fmi_muli(step_y[k], fmi_seti(d->sample[i][1]))));
+      fmi_storei(bias[k], minus);
+      fmi_storei(corner[k], fmi_subi(fmi_addi(fmi_muli(step_x[k], fmi_subi(fmi_lefti(x0, 8), g.x[a])),
+                                              fmi_muli(step_y[k], fmi_subi(fmi_lefti(y0, 8), g.y[a]))), minus));
     }
     fmi_vf n0 = fmi_asf(g.words[0][0]), scale = fmi_divf(fmi_setf(1.0f), fmi_tof(FMI_AT_LEVEL(fmi_size)(area)));
     fmi_storef(near0, n0);
     fmi_storef(slope1, fmi_mulf(fmi_subf(fmi_asf(g.words[1][0]), n0), scale));
     fmi_storef(slope2, fmi_mulf(fmi_subf(fmi_asf(g.words[2][0]), n0), scale));
     for (int l = 0; l < (int)fmi_min_size(FMI_LANES, count - first); l++) {
-      fmi_vi row[3], step[3], minus[3], low_word = fmi_seti((int32_t)(0xFFFFFFFFu - triangle[l]));
-      fmi_vf near_l = fmi_setf(near0[l]), slope1_l = fmi_setf(slope1[l]), slope2_l = fmi_setf(slope2[l]);
-      FMI_UNROLL
-      for (int k = 0; k < 3; k++) {
-        row[k] = fmi_addi(fmi_seti(corner[k][l]), fmi_muli(lanes, fmi_seti(dx[k][l] * FMI_SUBPIXELS)));
-        step[k] = fmi_seti(dx[k][l] * FMI_SUBPIXELS * FMI_LANES);
-        minus[k] = fmi_seti(bias[k][l]);
-      }
-      for (int y = top[l]; y <= fmi_min_int(bottom[l], band->row1 - 1); y++) {
-        for (int i = 0; i < d->samples; i++) {
-          fmi_vi e[3];
-          uint64_t *words = d->lane->words + (size_t)((y - band->row0) * d->samples + i) * (size_t)band->width + (left[l] - band->left);
-          FMI_UNROLL
-          for (int k = 0; k < 3; k++) e[k] = fmi_addi(row[k], fmi_subi(fmi_seti(at[k][i][l]), minus[k]));
-          for (int x = left[l]; x <= right[l]; x += FMI_LANES, words += FMI_LANES) {
-            fmi_vi inside = fmi_ori(fmi_ori(e[0], e[1]), fmi_ori(e[2], fmi_subi(fmi_seti(right[l] - x), lanes)));
-            fmi_vm covered = fmi_gti(inside, fmi_seti(-1));
-            if (fmi_bitsm(covered)) {
-              fmi_vf nearness = fmi_addf(near_l, fmi_addf(fmi_mulf(fmi_tof(fmi_addi(e[1], minus[1])), slope1_l),
-                                                          fmi_mulf(fmi_tof(fmi_addi(e[2], minus[2])), slope2_l)));
-              fmi_max_words(words, FMI_AT_LEVEL(fmi_order)(nearness), low_word, covered);
-            }
-            FMI_UNROLL
-            for (int k = 0; k < 3; k++) e[k] = fmi_addi(e[k], step[k]);
-          }
-        }
+      const int columns = right[l] - left[l] + 1, last = fmi_min_int(bottom[l], band->row1 - 1);
+      const int tall = columns * d->samples <= HALF, row_step = tall ? 2 : 1;
+      const ptrdiff_t to_second = tall ? band->stride : HALF, down = (ptrdiff_t)row_step * band->stride;
+      fmi_rows t;
+      t.bias1 = fmi_seti(bias[1][l]);
+      t.bias2 = fmi_seti(bias[2][l]);
+      t.low_word = fmi_seti((int32_t)(0xFFFFFFFFu - triangle[l]));
+      t.nearness = fmi_setf(near0[l]);
+      t.slope1 = fmi_setf(slope1[l]);
+      t.slope2 = fmi_setf(slope2[l]);
+      for (int phase = 0; phase < phases; phase++) {
+        int64_t *words = d->lane->words + (ptrdiff_t)(top[l] - band->row0) * band->stride + (left[l] - band->left) * d->samples + phase;
+        fmi_vi row[3];
         FMI_UNROLL
-        for (int k = 0; k < 3; k++) row[k] = fmi_addi(row[k], fmi_seti(dy[k][l] * FMI_SUBPIXELS));
+        for (int k = 0; k < 3; k++)
+          row[k] = fmi_addi(fmi_seti(corner[k][l]), fmi_addi(fmi_muli(fmi_seti(dx[k][l]), lane_x[tall][phase]),
+                                                             fmi_muli(fmi_seti(dy[k][l]), lane_y[tall][phase])));
+        for (int y = top[l]; y <= last; y += row_step, words += down) {
+          if (columns <= pixels) /* two rows end with the band */
+            FMI_AT_LEVEL(fmi_cover)(&t, row, words, tall && y + 1 == band->row1 ? spare : words + to_second);
+          else {
+            fmi_vi e[3] = {row[0], row[1], row[2]};
+            int64_t *at = words;
+            for (int x = 0; x < columns; x += pixels, at += pixels * d->samples) {
+              FMI_AT_LEVEL(fmi_cover)(&t, e, at, at + HALF);
+              FMI_UNROLL
+              for (int k = 0; k < 3; k++) e[k] = fmi_addi(e[k], fmi_seti(dx[k][l] * FMI_SUBPIXELS * pixels));
+            }
+          }
+          FMI_UNROLL
+          for (int k = 0; k < 3; k++) row[k] = fmi_addi(row[k], fmi_seti(dy[k][l] * FMI_SUBPIXELS * row_step));
+        }
       }
       if (bottom[l] >= band->row1) carry[carried++] = triangle[l];
     }
@@ -13164,6 +13208,7 @@ static const fmi_raster_kernels FMI_AT_LEVEL(fmi_kernels) = {
   FMI_AT_LEVEL(fmi_weigh), FMI_AT_LEVEL(fmi_make_planes_unit), FMI_AT_LEVEL(fmi_place), FMI_AT_LEVEL(fmi_find), FMI_AT_LEVEL(fmi_fill_small),
   FMI_AT_LEVEL(fmi_fill_compact), FMI_AT_LEVEL(fmi_shade), FMI_AT_LEVEL(fmi_shade_alpha)};
 #undef fmi_group
+#undef fmi_rows
 #undef fmi_points
 #undef fmi_aim
 #endif
@@ -13232,7 +13277,7 @@ FMI_FN void fmi_flush_cutouts(const fmi_drawing *d) {
   fmi_batch *batch = d->lane->batch;
   d->s->kernels->shade_alpha(d, batch);
   for (size_t i = 0; i < batch->count; i++) {
-    uint64_t *word = d->lane->words + batch->place[i];
+    int64_t *word = d->lane->words + batch->place[i];
     if (batch->colour[3][i] >= 127.5f && batch->word[i] > *word) *word = batch->word[i];
   }
   batch->count = 0;
@@ -13251,11 +13296,11 @@ FMI_FN void fmi_fill_triangle(const fmi_drawing *d, uint32_t triangle, const fmi
       int32_t sx = x0 * FMI_SUBPIXELS + d->sample[i][0], sy = y * FMI_SUBPIXELS + d->sample[i][1];
       int64_t e0 = fmi_edge(t, 0, sx, sy) - t->bias[0], e1 = fmi_edge(t, 1, sx, sy) - t->bias[1],
               e2 = fmi_edge(t, 2, sx, sy) - t->bias[2];
-      size_t place = (size_t)((y - band->row0) * d->samples + i) * (size_t)band->width + (size_t)(x0 - band->left);
-      for (int x = x0; x <= x1; x++, place++) {
+      size_t place = (size_t)(y - band->row0) * (size_t)band->stride + (size_t)((x0 - band->left) * d->samples + i);
+      for (int x = x0; x <= x1; x++, place += (size_t)d->samples) {
         if ((e0 | e1 | e2) >= 0) {
-          uint64_t *word = d->lane->words + place,
-                   mine = fmi_word(fmi_nearness_at(t, e1 + t->bias[1], e2 + t->bias[2]), triangle);
+          int64_t *word = d->lane->words + place,
+                  mine = fmi_word(fmi_nearness_at(t, e1 + t->bias[1], e2 + t->bias[2]), triangle);
           if (mine > *word && !cutout) *word = mine;
           else if (mine > *word) {
             if (batch->count == FMI_BATCH) fmi_flush_cutouts(d);
@@ -13472,21 +13517,20 @@ FMI_FN void fmi_add_pair(fmi_batch *batch, uint32_t triangle, int32_t x, int32_t
 }
 
 /* The pairs of a pixel with 4 samples, in the order of their first samples. */
-FMI_FN void fmi_add_pixel(const fmi_drawing *d, fmi_batch *batch, const uint64_t word[4], int x, int y, size_t pixel) {
+FMI_FN void fmi_add_pixel(fmi_batch *batch, const int64_t word[4], int x, int y, size_t pixel) {
   /* of each set of samples: how many, and the sums of their places */
   static const uint16_t sum[16][3] = {{0, 0, 0}, {1, 96, 32}, {1, 224, 96}, {2, 320, 128}, {1, 32, 160}, {2, 128, 192},
                                       {2, 256, 256}, {3, 352, 288}, {1, 160, 224}, {2, 256, 256}, {2, 384, 320},
                                       {3, 480, 352}, {2, 192, 384}, {3, 288, 416}, {3, 416, 480}, {4, 512, 512}};
-  uint32_t id[4] = {(uint32_t)word[0], (uint32_t)word[1], (uint32_t)word[2], (uint32_t)word[3]};
-  uint32_t left = (uint32_t)(word[0] != 0) | (uint32_t)(word[1] != 0) << 1 | (uint32_t)(word[2] != 0) << 2 |
-                  (uint32_t)(word[3] != 0) << 3;
-  (void)d;
+  uint32_t id[4] = {fmi_word_triangle(word[0]), fmi_word_triangle(word[1]), fmi_word_triangle(word[2]), fmi_word_triangle(word[3])};
+  uint32_t left = (uint32_t)(word[0] != fmi_no_word) | (uint32_t)(word[1] != fmi_no_word) << 1 |
+                  (uint32_t)(word[2] != fmi_no_word) << 2 | (uint32_t)(word[3] != fmi_no_word) << 3;
   while (left) {
     uint32_t first = id[fmi_lowest_bit(left)];
     uint32_t set = ((uint32_t)(id[0] == first) | (uint32_t)(id[1] == first) << 1 | (uint32_t)(id[2] == first) << 2 |
                     (uint32_t)(id[3] == first) << 3) & left;
     int n = sum[set][0];
-    fmi_add_pair(batch, 0xFFFFFFFFu - first, n * x * FMI_SUBPIXELS + sum[set][1], n * y * FMI_SUBPIXELS + sum[set][2], n, pixel);
+    fmi_add_pair(batch, first, n * x * FMI_SUBPIXELS + sum[set][1], n * y * FMI_SUBPIXELS + sum[set][2], n, pixel);
     left &= ~set;
   }
 }
@@ -13495,27 +13539,23 @@ FMI_FN void fmi_add_pixel(const fmi_drawing *d, fmi_batch *batch, const uint64_t
 FMI_FN void fmi_resolve_band(const fmi_drawing *d, const fm_image *image) {
   const fmi_band *band = &d->band;
   fmi_batch *batch = d->lane->batch;
-  size_t width = (size_t)band->width;
   for (int y = band->row0; y < band->row1; y++) {
-    const uint64_t *row = d->lane->words + (size_t)((y - band->row0) * d->samples) * width;
+    const int64_t *word = d->lane->words + (size_t)(y - band->row0) * (size_t)band->stride;
     size_t pixel = (size_t)y * (size_t)image->width + (size_t)band->left;
     fmi_fill_background(d, image, y, 0, image->width);
-    for (size_t i = 0; i < width; i++, pixel++) {
-      int x = band->left + (int)i;
+    for (int x = band->left; x < band->left + band->width; x++, word += d->samples, pixel++) {
       if (batch->count + 4 > FMI_BATCH) fmi_flush_pixels(d, image);
       if (d->samples == 1) {
-        if (row[i])
-          fmi_add_pair(batch, fmi_word_triangle(row[i]), x * FMI_SUBPIXELS + d->sample[0][0],
+        if (word[0] != fmi_no_word)
+          fmi_add_pair(batch, fmi_word_triangle(word[0]), x * FMI_SUBPIXELS + d->sample[0][0],
                        y * FMI_SUBPIXELS + d->sample[0][1], 1, pixel);
         continue;
       }
-      uint64_t word[4] = {row[i], row[width + i], row[2 * width + i], row[3 * width + i]};
-      if ((word[0] | word[1] | word[2] | word[3]) == 0) continue;
-      uint32_t differ = (uint32_t)((word[0] ^ word[1]) | (word[0] ^ word[2]) | (word[0] ^ word[3]));
-      if (differ == 0 && word[0] && word[1] && word[2] && word[3]) /* a whole pixel of one triangle: its mean is the centre */
+      uint32_t differ = (uint32_t)(((word[0] ^ word[1]) | (word[0] ^ word[2]) | (word[0] ^ word[3])) & 0xFFFFFFFF);
+      if (differ) fmi_add_pixel(batch, word, x, y, pixel);
+      else if (word[0] != fmi_no_word) /* a whole pixel of one triangle: its mean is the centre */
         fmi_add_pair(batch, fmi_word_triangle(word[0]), 4 * (x * FMI_SUBPIXELS + FMI_SUBPIXELS / 2),
                      4 * (y * FMI_SUBPIXELS + FMI_SUBPIXELS / 2), 4, pixel);
-      else fmi_add_pixel(d, batch, word, x, y, pixel);
     }
   }
   fmi_flush_pixels(d, image);
@@ -13539,8 +13579,8 @@ FMI_FN void fmi_draw(const fmi_software *s, fmi_lane *lane, const fm_image *imag
   s->kernels->place(&d);
   d.band.left = d.left;
   d.band.width = d.right - d.left;
-  size_t row_words = (size_t)fmi_max_int(d.band.width, 1) * (size_t)d.samples;
-  int rows = (int)(FMI_BAND_WORDS / row_words);
+  d.band.stride = d.band.width * d.samples + FMI_MOST_LANES;
+  int rows = FMI_BAND_WORDS / d.band.stride;
   fmi_carried carried = {0, 0};
   for (int y = d.top; y < d.bottom; y++) lane->band_of_row[y] = (uint16_t)((y - d.top) / rows);
   fmi_sort_by_band(&d, (size_t)fmi_ceil_div(fmi_max_int(d.bottom - d.top, 1), rows));
@@ -13549,7 +13589,7 @@ FMI_FN void fmi_draw(const fmi_software *s, fmi_lane *lane, const fm_image *imag
   for (int b = 0; d.top + b * rows < d.bottom; b++) {
     d.band.row0 = d.top + b * rows;
     d.band.row1 = fmi_min_int(d.band.row0 + rows, d.bottom);
-    memset(lane->words, 0, (size_t)(d.band.row1 - d.band.row0) * row_words * sizeof *lane->words);
+    memset(lane->words, FMI_NOTHING, (size_t)(d.band.row1 - d.band.row0) * (size_t)d.band.stride * sizeof *lane->words);
     fmi_fill_band(&d, (size_t)b, &carried);
     fmi_resolve_band(&d, image);
   }
