@@ -12886,12 +12886,14 @@ FMI_INLINE void FMI_AT_LEVEL(fmi_load_points)(fmi_points *p, const fmi_drawing *
   FMI_AT_LEVEL(fmi_group_steps)(&g, area, dx, dy);
   p->back = fmi_gti(area, fmi_seti(0));
   fmi_vf scale = fmi_divf(one, fmi_tof(FMI_AT_LEVEL(fmi_size)(area))), count = fmi_tof(n);
+  const bool single = d->samples == 1; /* n is 1 everywhere */
   FMI_UNROLL
   for (int k = 0; k < 3; k++) {
     int a = (k + 1) % 3;
-    fmi_vi e = fmi_addi(fmi_muli(dx[k], fmi_subi(x, fmi_muli(n, g.x[a]))), fmi_muli(dy[k], fmi_subi(y, fmi_muli(n, g.y[a]))));
+    fmi_vi corner_x = single ? g.x[a] : fmi_muli(n, g.x[a]), corner_y = single ? g.y[a] : fmi_muli(n, g.y[a]);
+    fmi_vi e = fmi_addi(fmi_muli(dx[k], fmi_subi(x, corner_x)), fmi_muli(dy[k], fmi_subi(y, corner_y)));
     fmi_vf w = fmi_mulf(inverse_depth[k], scale);
-    q[k] = fmi_mulf(fmi_divf(fmi_tof(e), count), w);
+    q[k] = fmi_mulf(single ? fmi_tof(e) : fmi_divf(fmi_tof(e), count), w);
     qx[k] = fmi_mulf(fmi_tof(fmi_lefti(dx[k], 8)), w);
     qy[k] = fmi_mulf(fmi_tof(fmi_lefti(dy[k], 8)), w);
   }
