@@ -6,6 +6,7 @@
 #   make verify     checks against other programs and the data in ../shared, as far as they are there
 #   make lib        build/libfacemorph.a          make shared     build/libfacemorph.so
 #   make bench      what each part costs, beside the other programs that are installed; BENCH="--only JOB --csv FILE ..."
+#   make bench-chart     measures; draws the README's chart, examples/performance.png, and prints its table
 #   make contact-sheet   draws the README's picture again, examples/contact_sheet.png
 #   make clean      removes build/
 
@@ -28,7 +29,7 @@ build/facemorph.o: examples/facemorph/facemorph_impl.c facemorph.h
 build/facemorph: $(CLI_SOURCES) examples/facemorph/cli.h build/facemorph.o
 	$(CC) $(CFLAGS) $(LDFLAGS) -I. $(filter-out %_impl.c,$(CLI_SOURCES)) build/facemorph.o -o $@ $(LDLIBS)
 
-build/make_heads build/contact_sheet: build/%: tools/%.c facemorph.h
+build/make_heads build/contact_sheet build/bench_chart: build/%: tools/%.c facemorph.h
 	@mkdir -p build
 	$(CC) $(CFLAGS) $(LDFLAGS) -I. $< -o $@ $(LDLIBS)
 
@@ -64,8 +65,18 @@ build/bench.flags: FORCE
 build/bench: tools/bench.c tools/bench.h tools/bench_osmesa.c tools/bench_tinyobj.cpp build/bench.flags facemorph.h
 	$(CC) $(CFLAGS) $(LDFLAGS) -I. $< -o $@ $$(cat build/bench.flags) $(LDLIBS)
 
-bench: build/bench $(if $(wildcard ../shared/data/ict),,build/sample_heads/made)
+BENCH_INPUT = $(if $(wildcard ../shared/data/ict),,build/sample_heads/made)
+
+bench: build/bench $(BENCH_INPUT)
 	build/bench $(BENCH)
+
+# What the chart shows; measured again when the library or the installed peers have changed, or where the file is gone.
+build/bench.csv: build/bench | $(BENCH_INPUT)
+	build/bench $(BENCH) --csv $@.new >build/bench.txt || { cat build/bench.txt; exit 1; }
+	@mv $@.new $@
+
+bench-chart: build/bench_chart build/bench.csv
+	build/bench_chart build/bench.csv build/bench.txt examples/performance.png
 
 lib: build/facemorph.o
 	rm -f build/libfacemorph.a
@@ -78,4 +89,4 @@ shared:
 clean:
 	rm -rf build
 
-.PHONY: all demo contact-sheet test verify bench lib shared clean FORCE
+.PHONY: all demo contact-sheet test verify bench bench-chart lib shared clean FORCE
