@@ -995,6 +995,7 @@ FM_API const char *fm_simd_name(fm_simd simd) {
 #define fmi_addi FMI_AT_LEVEL(fmi_addi)         /* modulo 2^32 */
 #define fmi_subi FMI_AT_LEVEL(fmi_subi)
 #define fmi_muli FMI_AT_LEVEL(fmi_muli)
+#define fmi_pairsi FMI_AT_LEVEL(fmi_pairsi)     /* the product of the lower 16 bits, signed, and that of the upper ones, added */
 #define fmi_andi FMI_AT_LEVEL(fmi_andi)
 #define fmi_ori FMI_AT_LEVEL(fmi_ori)
 #define fmi_xori FMI_AT_LEVEL(fmi_xori)
@@ -1212,6 +1213,10 @@ FMI_INLINE fmi_vi fmi_xori(fmi_vi a, fmi_vi b) { return a ^ b; }
 FMI_INLINE fmi_vi fmi_lefti(fmi_vi a, int n) { return (int32_t)((uint32_t)a << n); }
 FMI_INLINE fmi_vi fmi_righti(fmi_vi a, int n) { return (int32_t)((uint32_t)a >> n); }
 FMI_INLINE fmi_vi fmi_downi(fmi_vi a, int n) { return a < 0 ? ~(~a >> n) : a >> n; }
+FMI_INLINE fmi_vi fmi_pairsi(fmi_vi a, fmi_vi b) {
+  fmi_vi low = fmi_muli(fmi_downi(fmi_lefti(a, 16), 16), fmi_downi(fmi_lefti(b, 16), 16));
+  return fmi_addi(low, fmi_muli(fmi_downi(a, 16), fmi_downi(b, 16)));
+}
 FMI_INLINE fmi_vi fmi_mini(fmi_vi a, fmi_vi b) { return a < b ? a : b; }
 FMI_INLINE fmi_vi fmi_maxi(fmi_vi a, fmi_vi b) { return a > b ? a : b; }
 FMI_INLINE fmi_vf fmi_tof(fmi_vi a) { return (float)a; }
@@ -1272,6 +1277,7 @@ FMI_INLINE fmi_vi fmi_muli(fmi_vi a, fmi_vi b) { /* SSE2 multiplies the even lan
   __m128i even = _mm_mul_epu32(a, b), odd = _mm_mul_epu32(_mm_srli_epi64(a, 32), _mm_srli_epi64(b, 32));
   return _mm_unpacklo_epi32(_mm_shuffle_epi32(even, _MM_SHUFFLE(0, 0, 2, 0)), _mm_shuffle_epi32(odd, _MM_SHUFFLE(0, 0, 2, 0)));
 }
+FMI_INLINE fmi_vi fmi_pairsi(fmi_vi a, fmi_vi b) { return _mm_madd_epi16(a, b); }
 FMI_INLINE fmi_vi fmi_andi(fmi_vi a, fmi_vi b) { return _mm_and_si128(a, b); }
 FMI_INLINE fmi_vi fmi_ori(fmi_vi a, fmi_vi b) { return _mm_or_si128(a, b); }
 FMI_INLINE fmi_vi fmi_xori(fmi_vi a, fmi_vi b) { return _mm_xor_si128(a, b); }
@@ -1364,6 +1370,7 @@ FMI_INLINE fmi_vf fmi_rootf(fmi_vf a) { return _mm256_sqrt_ps(a); }
 FMI_INLINE fmi_vi fmi_addi(fmi_vi a, fmi_vi b) { return _mm256_add_epi32(a, b); }
 FMI_INLINE fmi_vi fmi_subi(fmi_vi a, fmi_vi b) { return _mm256_sub_epi32(a, b); }
 FMI_INLINE fmi_vi fmi_muli(fmi_vi a, fmi_vi b) { return _mm256_mullo_epi32(a, b); }
+FMI_INLINE fmi_vi fmi_pairsi(fmi_vi a, fmi_vi b) { return _mm256_madd_epi16(a, b); }
 FMI_INLINE fmi_vi fmi_andi(fmi_vi a, fmi_vi b) { return _mm256_and_si256(a, b); }
 FMI_INLINE fmi_vi fmi_ori(fmi_vi a, fmi_vi b) { return _mm256_or_si256(a, b); }
 FMI_INLINE fmi_vi fmi_xori(fmi_vi a, fmi_vi b) { return _mm256_xor_si256(a, b); }
@@ -1447,6 +1454,7 @@ FMI_INLINE fmi_vf fmi_rootf(fmi_vf a) { return _mm512_sqrt_ps(a); }
 FMI_INLINE fmi_vi fmi_addi(fmi_vi a, fmi_vi b) { return _mm512_add_epi32(a, b); }
 FMI_INLINE fmi_vi fmi_subi(fmi_vi a, fmi_vi b) { return _mm512_sub_epi32(a, b); }
 FMI_INLINE fmi_vi fmi_muli(fmi_vi a, fmi_vi b) { return _mm512_mullo_epi32(a, b); }
+FMI_INLINE fmi_vi fmi_pairsi(fmi_vi a, fmi_vi b) { return _mm512_madd_epi16(a, b); }
 FMI_INLINE fmi_vi fmi_andi(fmi_vi a, fmi_vi b) { return _mm512_and_si512(a, b); }
 FMI_INLINE fmi_vi fmi_ori(fmi_vi a, fmi_vi b) { return _mm512_or_si512(a, b); }
 FMI_INLINE fmi_vi fmi_xori(fmi_vi a, fmi_vi b) { return _mm512_xor_si512(a, b); }
@@ -1522,6 +1530,10 @@ FMI_INLINE fmi_vf fmi_rootf(fmi_vf a) { return vsqrtq_f32(a); }
 FMI_INLINE fmi_vi fmi_addi(fmi_vi a, fmi_vi b) { return vaddq_s32(a, b); }
 FMI_INLINE fmi_vi fmi_subi(fmi_vi a, fmi_vi b) { return vsubq_s32(a, b); }
 FMI_INLINE fmi_vi fmi_muli(fmi_vi a, fmi_vi b) { return vmulq_s32(a, b); }
+FMI_INLINE fmi_vi fmi_pairsi(fmi_vi a, fmi_vi b) {
+  int32x4_t low = vmulq_s32(vshrq_n_s32(vshlq_n_s32(a, 16), 16), vshrq_n_s32(vshlq_n_s32(b, 16), 16));
+  return vmlaq_s32(low, vshrq_n_s32(a, 16), vshrq_n_s32(b, 16));
+}
 FMI_INLINE fmi_vi fmi_andi(fmi_vi a, fmi_vi b) { return vandq_s32(a, b); }
 FMI_INLINE fmi_vi fmi_ori(fmi_vi a, fmi_vi b) { return vorrq_s32(a, b); }
 FMI_INLINE fmi_vi fmi_xori(fmi_vi a, fmi_vi b) { return veorq_s32(a, b); }
@@ -1633,16 +1645,21 @@ FMI_INLINE void fmi_max_words(int64_t *first, int64_t *second, fmi_vi key, fmi_v
   int64x2_t mine0 = vreinterpretq_s64_s32(a), mine1 = vreinterpretq_s64_s32(b), old0 = vld1q_s64(first), old1 = vld1q_s64(second);
   vst1q_s64(first, vbslq_s64(vcgtq_s64(mine0, old0), mine0, old0));
   vst1q_s64(second, vbslq_s64(vcgtq_s64(mine1, old1), mine1, old1));
+#elif FMI_LEVEL == 2
+  __m128 old0 = _mm_castsi128_ps(_mm_loadu_si128((const __m128i *)(void *)first)),
+         old1 = _mm_castsi128_ps(_mm_loadu_si128((const __m128i *)(void *)second));
+  fmi_vi old_key = _mm_castps_si128(_mm_shuffle_ps(old0, old1, _MM_SHUFFLE(3, 1, 3, 1))),
+         old_low = _mm_castps_si128(_mm_shuffle_ps(old0, old1, _MM_SHUFFLE(2, 0, 2, 0))), flip = fmi_seti(INT32_MIN);
+  fmi_vm more = fmi_gti(fmi_xori(low, flip), fmi_xori(old_low, flip));
+  more = fmi_orm(fmi_gti(key, old_key), fmi_andm(fmi_eqi(key, old_key), more));
+  key = fmi_picki(more, key, old_key);
+  low = fmi_picki(more, low, old_low);
+  _mm_storeu_si128((__m128i *)(void *)first, _mm_unpacklo_epi32(low, key));
+  _mm_storeu_si128((__m128i *)(void *)second, _mm_unpackhi_epi32(low, key));
 #else
-  int32_t keys[FMI_LANES], lows[FMI_LANES];
-  fmi_storei(keys, key);
-  fmi_storei(lows, low);
-  FMI_UNROLL
-  for (int l = 0; l < FMI_LANES; l++) {
-    int64_t word = (int64_t)keys[l] * ((int64_t)1 << 32) + (uint32_t)lows[l];
-    int64_t *to = l < (FMI_LANES + 1) / 2 ? first + l : second + l - FMI_LANES / 2;
-    if (word > *to) *to = word;
-  }
+  int64_t mine = (int64_t)key * ((int64_t)1 << 32) + (uint32_t)low;
+  (void)second;
+  if (mine > *first) *first = mine;
 #endif
 }
 
@@ -11728,8 +11745,8 @@ typedef struct fmi_batch {
   int32_t rounded[FMI_BATCH];       /* RGB as bytes from the lowest on */
 } fmi_batch;
 
-/* Bins of a band's triangles: small ones (at most 4 x 4 pixels, in this band alone), compact ones, others: vast, clipped, cut out. */
-enum { FMI_BIN_SMALL, FMI_BIN_COMPACT, FMI_BIN_OTHER, FMI_BINS };
+/* Bins of a band's triangles: compact ones, others: vast, clipped, cut out. */
+enum { FMI_BIN_COMPACT, FMI_BIN_OTHER, FMI_BINS };
 
 /* The scratch of one frame in flight. */
 typedef struct fmi_lane {
@@ -12418,9 +12435,8 @@ struct fmi_raster_kernels {
   void (*place)(fmi_drawing *d);
   /* lists the triangles that can cover a sample in lane->found, their bins in lane->keys; returns how many */
   size_t (*find)(const fmi_drawing *d);
-  /* write the words of small or of compact triangles; of those that go on below the band, fill_compact puts the numbers into carry,
-     which may be `triangles`, and returns how many they are */
-  void (*fill_small)(const fmi_drawing *d, const uint32_t *triangles, size_t count);
+  /* writes the words of compact triangles; of those that go on below the band, puts the numbers into carry, which may be `triangles`,
+     and returns how many they are */
   size_t (*fill_compact)(const fmi_drawing *d, const uint32_t *triangles, size_t count, uint32_t *carry);
   void (*shade)(const fmi_drawing *d, fmi_batch *batch);
   void (*shade_alpha)(const fmi_drawing *d, fmi_batch *batch);
@@ -12578,7 +12594,7 @@ static size_t FMI_AT_LEVEL(fmi_find)(const fmi_drawing *d) {
   fmi_vi zero = fmi_seti(0), compact = fmi_seti(fmi_compact_extent);
   for (size_t first = 0; first < d->s->triangle_count; first += FMI_LANES) {
     uint32_t triangle[FMI_LANES];
-    int32_t low[FMI_LANES], high[FMI_LANES];
+    int32_t low[FMI_LANES];
     fmi_group g;
     for (uint32_t l = 0; l < FMI_LANES; l++) triangle[l] = first + l <= last ? (uint32_t)first + l : last;
     FMI_AT_LEVEL(fmi_load_group)(&g, d, triangle);
@@ -12594,25 +12610,13 @@ static size_t FMI_AT_LEVEL(fmi_find)(const fmi_drawing *d) {
                                         fmi_ori(fmi_ori(fmi_subi(x1, fmi_seti(d->left)), fmi_subi(fmi_seti(d->right - 1), x0)),
                                                 fmi_ori(fmi_subi(y1, fmi_seti(d->top)), fmi_subi(fmi_seti(d->bottom - 1), y0)))));
     uint32_t clipped = fmi_bitsm(off), alive = clipped | ~(flat | empty);
-    /* compact: on the grid, no cut-out; small: at most 4 x 4 pixels as well, all of them in the picture */
-    uint32_t plain = fmi_bitsm(fits) & ~clipped & ~fmi_signsi(g.surface);
-    uint32_t small = plain &
-                     ~fmi_signsi(fmi_ori(fmi_ori(fmi_subi(fmi_seti(3), width), fmi_subi(fmi_seti(3), height)),
-                                         fmi_ori(fmi_ori(fmi_subi(x0, fmi_seti(d->left)), fmi_subi(fmi_seti(d->right - 1), x1)),
-                                                 fmi_ori(fmi_subi(y0, fmi_seti(d->top)), fmi_subi(fmi_seti(d->bottom - 1), y1)))));
+    uint32_t plain = fmi_bitsm(fits) & ~clipped & ~fmi_signsi(g.surface); /* compact, and no cut-out */
     if (first + FMI_LANES > d->s->triangle_count) alive &= (1u << (d->s->triangle_count - first)) - 1;
-    fmi_storei(low, fmi_maxi(y0, fmi_seti(d->top)));
-    fmi_storei(high, y1);
+    fmi_storei(low, fmi_picki(off, fmi_seti(d->top), fmi_maxi(y0, fmi_seti(d->top))));
     for (uint32_t bits = alive & (uint32_t)((1ull << FMI_LANES) - 1); bits; bits &= bits - 1) {
       int l = fmi_lowest_bit(bits);
-      uint32_t key = FMI_BIN_OTHER;
-      if (!(clipped >> l & 1)) {
-        uint32_t band = lane->band_of_row[low[l]];
-        bool inside = small >> l & 1 && lane->band_of_row[high[l]] == band;
-        key = FMI_BINS * band + (inside ? FMI_BIN_SMALL : plain >> l & 1 ? FMI_BIN_COMPACT : FMI_BIN_OTHER);
-      }
       lane->found[found] = triangle[l];
-      lane->keys[found++] = key;
+      lane->keys[found++] = (uint32_t)(FMI_BINS * lane->band_of_row[low[l]] + (plain >> l & 1 ? FMI_BIN_COMPACT : FMI_BIN_OTHER));
     }
   }
   return found;
@@ -12644,67 +12648,6 @@ FMI_INLINE fmi_vi FMI_AT_LEVEL(fmi_size)(fmi_vi a) {
   return fmi_subi(fmi_xori(a, sign), sign);
 }
 
-static void FMI_AT_LEVEL(fmi_fill_small)(const fmi_drawing *d, const uint32_t *triangles, size_t count) {
-  const fmi_band *band = &d->band;
-  fmi_vi zero = fmi_seti(0), one = fmi_seti(1);
-  for (size_t first = 0; first < count; first += FMI_LANES) {
-    uint32_t triangle[FMI_LANES], base[FMI_LANES];
-    int32_t low_words[FMI_LANES], keys[FMI_LANES];
-    fmi_group g;
-    fmi_vi dx[3], dy[3], corner[3], bias[3], at[3][4];
-    /* drawing the last one again changes nothing */
-    for (size_t l = 0; l < FMI_LANES; l++) triangle[l] = triangles[fmi_min_size(first + l, count - 1)];
-    FMI_AT_LEVEL(fmi_load_group)(&g, d, triangle);
-    fmi_vi area = FMI_AT_LEVEL(fmi_group_area)(&g);
-    FMI_AT_LEVEL(fmi_group_steps)(&g, area, dx, dy);
-    fmi_vi x0 = FMI_AT_LEVEL(fmi_first_pixel)(d, g.low_x), y0 = FMI_AT_LEVEL(fmi_first_pixel)(d, g.low_y);
-    fmi_vi columns = fmi_subi(FMI_AT_LEVEL(fmi_last_pixel)(d, g.high_x), x0),
-           rows = fmi_subi(FMI_AT_LEVEL(fmi_last_pixel)(d, g.high_y), y0);
-    int column_count = 1, row_count = 1;
-    while (fmi_bitsm(fmi_gti(columns, fmi_seti(column_count - 1)))) column_count++;
-    while (fmi_bitsm(fmi_gti(rows, fmi_seti(row_count - 1)))) row_count++;
-    FMI_UNROLL
-    for (int k = 0; k < 3; k++) {
-      int a = (k + 1) % 3;
-      bias[k] = fmi_picki(FMI_AT_LEVEL(fmi_owns_edge)(dx[k], dy[k]), zero, one);
-      corner[k] = fmi_addi(fmi_muli(dx[k], fmi_subi(fmi_lefti(x0, 8), g.x[a])), fmi_muli(dy[k], fmi_subi(fmi_lefti(y0, 8), g.y[a])));
-      for (int i = 0; i < d->samples; i++)
-        at[k][i] = fmi_addi(fmi_muli(dx[k], fmi_seti(d->sample[i][0])), fmi_muli(dy[k], fmi_seti(d->sample[i][1])));
-    }
-    fmi_vf near0 = fmi_asf(g.words[0][0]), scale = fmi_divf(fmi_setf(1.0f), fmi_tof(FMI_AT_LEVEL(fmi_size)(area)));
-    fmi_vf slope1 = fmi_mulf(fmi_subf(fmi_asf(g.words[1][0]), near0), scale),
-           slope2 = fmi_mulf(fmi_subf(fmi_asf(g.words[2][0]), near0), scale);
-    fmi_storei((int32_t *)base,
-               fmi_addi(fmi_muli(fmi_subi(y0, fmi_seti(band->row0)), fmi_seti(band->stride)),
-                        fmi_muli(fmi_subi(x0, fmi_seti(band->left)), fmi_seti(d->samples))));
-    fmi_storei(low_words, fmi_subi(fmi_seti(-1), fmi_loadi((const int32_t *)triangle)));
-    for (int row = 0; row < row_count; row++) {
-      fmi_vi e0 = corner[0], e1 = corner[1], e2 = corner[2];
-      for (int column = 0; column < column_count; column++) {
-        for (int i = 0; i < d->samples; i++) {
-          fmi_vi s0 = fmi_addi(e0, at[0][i]), s1 = fmi_addi(e1, at[1][i]), s2 = fmi_addi(e2, at[2][i]);
-          uint32_t covered = fmi_signsi(fmi_ori(fmi_ori(fmi_subi(s0, bias[0]), fmi_subi(s1, bias[1])), fmi_subi(s2, bias[2]))) ^
-                             (uint32_t)((1ull << FMI_LANES) - 1);
-          if (!covered) continue;
-          fmi_vf nearness = fmi_addf(near0, fmi_addf(fmi_mulf(fmi_tof(s1), slope1), fmi_mulf(fmi_tof(s2), slope2)));
-          int64_t *words = d->lane->words + (size_t)row * (size_t)band->stride + (size_t)(column * d->samples + i);
-          fmi_storei(keys, FMI_AT_LEVEL(fmi_order)(nearness));
-          for (; covered; covered &= covered - 1) {
-            int l = fmi_lowest_bit(covered);
-            int64_t mine = (int64_t)keys[l] * ((int64_t)1 << 32) + (uint32_t)low_words[l], *word = words + base[l];
-            if (mine > *word) *word = mine;
-          }
-        }
-        e0 = fmi_addi(e0, fmi_lefti(dx[0], 8));
-        e1 = fmi_addi(e1, fmi_lefti(dx[1], 8));
-        e2 = fmi_addi(e2, fmi_lefti(dx[2], 8));
-      }
-      FMI_UNROLL
-      for (int k = 0; k < 3; k++) corner[k] = fmi_addi(corner[k], fmi_lefti(dy[k], 8));
-    }
-  }
-}
-
 /* A compact triangle as its rows are drawn. Edge functions are held less their biases. */
 typedef struct FMI_AT_LEVEL(fmi_rows) {
   fmi_vi bias1, bias2, low_word;
@@ -12714,7 +12657,7 @@ typedef struct FMI_AT_LEVEL(fmi_rows) {
 
 FMI_INLINE void FMI_AT_LEVEL(fmi_cover)(const fmi_rows *t, const fmi_vi e[3], int64_t *first, int64_t *second) {
   fmi_vm covered = fmi_gti(fmi_ori(fmi_ori(e[0], e[1]), e[2]), fmi_seti(-1));
-  if (!fmi_bitsm(covered)) return;
+  if (FMI_LANES == 1 && !fmi_bitsm(covered)) return; /* lanes mostly cover something, and branches go wrong */
   fmi_vf nearness = fmi_addf(t->nearness, fmi_addf(fmi_mulf(fmi_tof(fmi_addi(e[1], t->bias1)), t->slope1),
                                                    fmi_mulf(fmi_tof(fmi_addi(e[2], t->bias2)), t->slope2)));
   fmi_max_words(first, second, FMI_AT_LEVEL(fmi_order)(nearness), t->low_word, covered);
@@ -12728,23 +12671,23 @@ static size_t FMI_AT_LEVEL(fmi_fill_compact)(const fmi_drawing *d, const uint32_
   /* a single lane draws the samples of a pixel in as many phases */
   const int phases = fmi_max_int(1, d->samples / FMI_LANES), pixels = fmi_max_int(1, FMI_LANES / d->samples);
   int64_t spare[FMI_LANES];
-  fmi_vi lane_x[2][MOST_PHASES], lane_y[2][MOST_PHASES], zero = fmi_seti(0), one = fmi_seti(1);
+  fmi_vi places[2][MOST_PHASES], zero = fmi_seti(0), one = fmi_seti(1);
   size_t carried = 0;
   for (int l = 0; l < FMI_LANES; l++) spare[l] = fmi_no_word;
   for (int tall = 0; tall < 2; tall++)
     for (int phase = 0; phase < phases; phase++) {
-      int32_t x[FMI_LANES], y[FMI_LANES];
+      int32_t place[FMI_LANES];
       for (int l = 0; l < FMI_LANES; l++) {
         int row = tall && l >= HALF, i = phase + l - (row ? HALF : 0);
-        x[l] = i / d->samples * FMI_SUBPIXELS + d->sample[i % d->samples][0];
-        y[l] = row * FMI_SUBPIXELS + d->sample[i % d->samples][1];
+        int x = i / d->samples * FMI_SUBPIXELS + d->sample[i % d->samples][0];
+        int y = row * FMI_SUBPIXELS + d->sample[i % d->samples][1];
+        place[l] = y * 65536 + x;
       }
-      lane_x[tall][phase] = fmi_loadi(x);
-      lane_y[tall][phase] = fmi_loadi(y);
+      places[tall][phase] = fmi_loadi(place);
     }
   for (size_t first = 0; first < count; first += FMI_LANES) {
     uint32_t triangle[FMI_LANES];
-    int32_t dx[3][FMI_LANES], dy[3][FMI_LANES], corner[3][FMI_LANES], bias[3][FMI_LANES];
+    int32_t dx[3][FMI_LANES], dy[3][FMI_LANES], steps[3][FMI_LANES], corner[3][FMI_LANES], bias[3][FMI_LANES];
     int32_t left[FMI_LANES], right[FMI_LANES], top[FMI_LANES], bottom[FMI_LANES];
     float near0[FMI_LANES], slope1[FMI_LANES], slope2[FMI_LANES];
     fmi_group g;
@@ -12765,6 +12708,7 @@ static size_t FMI_AT_LEVEL(fmi_fill_compact)(const fmi_drawing *d, const uint32_
       fmi_vi minus = fmi_picki(FMI_AT_LEVEL(fmi_owns_edge)(step_x[k], step_y[k]), zero, one);
       fmi_storei(dx[k], step_x[k]);
       fmi_storei(dy[k], step_y[k]);
+      fmi_storei(steps[k], fmi_ori(fmi_lefti(step_y[k], 16), fmi_andi(step_x[k], fmi_seti(0xFFFF))));
       fmi_storei(bias[k], minus);
       fmi_storei(corner[k], fmi_subi(fmi_addi(fmi_muli(step_x[k], fmi_subi(fmi_lefti(x0, 8), g.x[a])),
                                               fmi_muli(step_y[k], fmi_subi(fmi_lefti(y0, 8), g.y[a]))), minus));
@@ -12789,8 +12733,7 @@ static size_t FMI_AT_LEVEL(fmi_fill_compact)(const fmi_drawing *d, const uint32_
         fmi_vi row[3];
         FMI_UNROLL
         for (int k = 0; k < 3; k++)
-          row[k] = fmi_addi(fmi_seti(corner[k][l]), fmi_addi(fmi_muli(fmi_seti(dx[k][l]), lane_x[tall][phase]),
-                                                             fmi_muli(fmi_seti(dy[k][l]), lane_y[tall][phase])));
+          row[k] = fmi_addi(fmi_seti(corner[k][l]), fmi_pairsi(fmi_seti(steps[k][l]), places[tall][phase]));
         for (int y = top[l]; y <= last; y += row_step, words += down) {
           if (columns <= pixels) /* two rows end with the band */
             FMI_AT_LEVEL(fmi_cover)(&t, row, words, tall && y + 1 == band->row1 ? spare : words + to_second);
@@ -13207,7 +13150,7 @@ static void FMI_AT_LEVEL(fmi_shade_alpha)(const fmi_drawing *d, fmi_batch *batch
 }
 
 static const fmi_raster_kernels FMI_AT_LEVEL(fmi_kernels) = {
-  FMI_AT_LEVEL(fmi_weigh), FMI_AT_LEVEL(fmi_make_planes_unit), FMI_AT_LEVEL(fmi_place), FMI_AT_LEVEL(fmi_find), FMI_AT_LEVEL(fmi_fill_small),
+  FMI_AT_LEVEL(fmi_weigh), FMI_AT_LEVEL(fmi_make_planes_unit), FMI_AT_LEVEL(fmi_place), FMI_AT_LEVEL(fmi_find),
   FMI_AT_LEVEL(fmi_fill_compact), FMI_AT_LEVEL(fmi_shade), FMI_AT_LEVEL(fmi_shade_alpha)};
 #undef fmi_group
 #undef fmi_rows
@@ -13450,10 +13393,8 @@ FMI_FN void fmi_fill_band(const fmi_drawing *d, size_t b, fmi_carried *carried) 
   const uint32_t *end = lane->bins + FMI_BINS * b, begin = b ? end[-1] : 0;
   uint32_t *compact = lane->found, *others = lane->keys;
   size_t kept = 0;
-  kernels->fill_small(d, lane->order + begin, end[FMI_BIN_SMALL] - begin);
   carried->compact = kernels->fill_compact(d, compact, carried->compact, compact);
-  carried->compact += kernels->fill_compact(d, lane->order + end[FMI_BIN_SMALL], end[FMI_BIN_COMPACT] - end[FMI_BIN_SMALL],
-                                            compact + carried->compact);
+  carried->compact += kernels->fill_compact(d, lane->order + begin, end[FMI_BIN_COMPACT] - begin, compact + carried->compact);
   for (size_t i = 0; i < carried->other; i++)
     if (fmi_fill_other(d, others[i])) others[kept++] = others[i];
   for (uint32_t i = end[FMI_BIN_COMPACT]; i < end[FMI_BIN_OTHER]; i++)

@@ -97,6 +97,7 @@ typedef enum inputs { ANY, SHIFT, WITHIN_32_BITS, POSITIVE_NORMAL, BELOW_126, IN
   X(addi, fmi_addi(a, b), low_word((int64_t)a + b), ANY, false) \
   X(subi, fmi_subi(a, b), low_word((int64_t)a - b), ANY, false) \
   X(muli, fmi_muli(a, b), low_word((int64_t)a * b), ANY, false) \
+  X(pairsi, fmi_pairsi(a, b), low_word(signed_half(a) * signed_half(b) + floor_quotient(a, 65536) * floor_quotient(b, 65536)), ANY, false) \
   X(andi, fmi_andi(a, b), a & b, ANY, false) \
   X(ori, fmi_ori(a, b), a | b, ANY, false) \
   X(xori, fmi_xori(a, b), a ^ b, ANY, false) \
@@ -163,6 +164,7 @@ static float exp2_of(float x) {
 }
 
 static int32_t low_word(int64_t v) { return (int32_t)(uint32_t)(uint64_t)v; }
+static int64_t signed_half(int32_t word) { return ((int64_t)(word & 0xFFFF) ^ 0x8000) - 0x8000; }
 static int32_t word_of(double value) { /* rounded to float */
   float f = (float)value;
   int32_t word;

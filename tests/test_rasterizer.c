@@ -305,6 +305,136 @@ static void test_clipped_neighbours(void) {
   CHECK_INT(holes, 0);
 }
 
+/* What a sample must show: the nearest of all triangles that cover it, among equals the first; FM_NONE: none. Positions on the grid
+   are the renderer's own; the rest is worked out in 64 bits. */
+static uint32_t nearest_triangle(const fmi_software *s, const fmi_lane *lane, bool cull_back, int64_t x, int64_t y) {
+  uint32_t nearest = FM_NONE;
+  float least = 0.0f;
+  for (uint32_t t = 0; t < s->triangle_count; t++) {
+    int64_t px[3], py[3], e[3], area;
+    float nearness[3];
+    bool covered = true;
+    for (int k = 0; k < 3; k++) {
+      const int32_t *placed = fmi_placed(lane, (uint32_t)s->triangles[t * FMI_TRIANGLE_WORDS + (uint32_t)k]);
+      px[k] = placed[0];
+      py[k] = placed[1];
+      nearness[k] = fmi_word_float(placed[2]);
+    }
+    area = (px[1] - px[0]) * (py[2] - py[0]) - (px[2] - px[0]) * (py[1] - py[0]);
+    if (area == 0 || (cull_back && area > 0)) continue;
+    for (int k = 0; k < 3; k++) {
+      int a = (k + 1) % 3, b = (k + 2) % 3, sign = area < 0 ? -1 : 1;
+      int64_t ex = (px[b] - px[a]) * sign, ey = (py[b] - py[a]) * sign;
+      e[k] = ex * (y - py[a]) - ey * (x - px[a]);
+      covered = covered && (e[k] > 0 || (e[k] == 0 && (ey < 0 || (ey == 0 && ex > 0))));
+    }
+    if (!covered) continue;
+    float scale = 1.0f / (float)(area < 0 ? -area : area);
+    float here = nearness[0] + ((float)e[1] * ((nearness[1] - nearness[0]) * scale) + (float)e[2] * ((nearness[2] - nearness[0]) * scale));
+    if (nearest == FM_NONE || here > least) {
+      nearest = t;
+      least = here;
+    }
+  }
+  return nearest;
+}
+
+/* Heaps of triangles from specks to sheets, over each other and over the picture's borders: every sample of the last band, at every
+   level, whatever way lanes lie on it. */
+static void test_visibility(void) {
+  static const int sizes[][2] = {{40, 31}, {1, 1}, {2, 57}, {67, 3}, {128, 128}, {9, 6200}};
+  static const double spans[] = {1.5, 4.0, 9.0, 30.0, 62.0, 300.0};
+  static const fm_simd levels[] = {FM_SIMD_SCALAR, FM_SIMD_SSE2, FM_SIMD_AVX2, FM_SIMD_AVX512, FM_SIMD_NEON};
+  static scene_mesh s;
+  static uint8_t pixels[9 * 6200 * 3];
+  static uint32_t want[FMI_BAND_WORDS];
+  const float one = 1.0f;
+  const fm_mesh *head = &s.mesh;
+  uint32_t random = 11;
+  for (size_t at = 0; at < FMI_COUNT(sizes) * FMI_COUNT(spans) * 4; at++) {
+    const int width = sizes[at % FMI_COUNT(sizes)][0], height = sizes[at % FMI_COUNT(sizes)][1], samples = at & 64 ? 1 : 4;
+    double span = spans[at / FMI_COUNT(sizes) % FMI_COUNT(spans)];
+    fm_camera camera = scene_camera();
+    fm_frame frame;
+    memset(&frame, 0, sizeof frame);
+    camera.half_extent = height / 2.0;
+    frame.shape_weights = &one;
+    frame.camera = &camera;
+    frame.width = width;
+    frame.height = height;
+    frame.samples = samples;
+    frame.cull = at & 32 ? FM_CULL_BACK : FM_CULL_NONE;
+    scene_clear(&s);
+    for (int t = 0; t < SCENE_MOST / 3; t++) {
+      double p[3][3], middle[2], size = t % 3 ? span : span / 3;
+      for (int c = 0; c < 2; c++) { /* around the picture's middle, which is scene_triangle's; in tall pictures most at its end */
+        double side = c == 0 ? width : height, reach = next_random(&random) % 1000 / 1000.0;
+        middle[c] = SCENE_SIDE / 2.0 - side / 2 + side * (side > 1000 && t % 4 ? 1 - reach / 100 : reach);
+      }
+      for (int k = 0; k < 3; k++) {
+        for (int c = 0; c < 2; c++) p[k][c] = middle[c] + (next_random(&random) % 1001 / 1000.0 - 0.5) * size;
+        p[k][2] = t % 5 ? (int)(next_random(&random) % 7) - 3.0 : 0.0; /* some lie in one plane */
+        if (t % 7 == 0)
+          for (int c = 0; c < 2; c++) p[k][c] = floor(p[k][c] * 2) / 2; /* some through samples */
+        if (height > 1000 && t % 4 == 0) { /* slivers at the first row, and where a band ends and fills the buffer */
+          static const double ends[4] = {0, 2521, 5042, 5244};
+          p[k][0] = SCENE_SIDE / 2.0 + k % 2 * 0.5;
+          p[k][1] = SCENE_SIDE / 2.0 - height / 2.0 + ends[t / 4 % 4] + t / 16 + (k - 1) * 30;
+        }
+      }
+      scene_triangle(&s, p, no_uv, 0);
+    }
+    bool known = false; /* once for all levels: positions on the grid are the same */
+    for (size_t l = 0; l < FMI_COUNT(levels); l++) {
+      fm_common common;
+      fm_scene scene;
+      fm_renderer renderer;
+      fm_image image;
+      fm_error error;
+      if (!fmi_has_simd(levels[l])) continue;
+      memset(&common, 0, sizeof common);
+      memset(&scene, 0, sizeof scene);
+      memset(&image, 0, sizeof image);
+      common.simd = levels[l];
+      scene.common = &common;
+      scene.heads = &head;
+      scene.head_count = scene.lanes = 1;
+      image.width = width;
+      image.height = height;
+      image.channels = 3;
+      image.pixels = pixels;
+      CHECK(fm_software_renderer(&renderer, &common, &error));
+      CHECK(renderer.begin(renderer.user, &scene, &error));
+      CHECK(renderer.submit(renderer.user, 0, &frame, &error) && renderer.collect(renderer.user, 0, &image, &error));
+      const fmi_software *software = (const fmi_software *)renderer.user;
+      const fmi_lane *lane = &software->lanes[0];
+      int box[4] = {INT32_MAX, INT32_MAX, INT32_MIN, INT32_MIN}, wrong = 0, seen = 0;
+      for (uint32_t v = 0; v < s.mesh.vertex_count; v++)
+        for (int c = 0; c < 2; c++) {
+          int pixel = fmi_floor_pixel(fmi_placed(lane, v)[c]);
+          box[c] = fmi_min_int(box[c], fmi_clamp_int(pixel, 0, c ? height : width));
+          box[2 + c] = fmi_max_int(box[2 + c], fmi_clamp_int(pixel + 1, 0, c ? height : width));
+        }
+      int stride = (box[2] - box[0]) * samples + FMI_MOST_LANES, rows = FMI_BAND_WORDS / stride;
+      int row0 = box[1] + (box[3] - box[1] - 1) / rows * rows;
+      for (int y = row0; y < box[3]; y++)
+        for (int x = box[0]; x < box[2]; x++)
+          for (int i = 0; i < samples; i++) {
+            const int32_t *place = samples == 1 ? fmi_sample_1[i] : fmi_sample_4[i];
+            int at_word = (y - row0) * stride + (x - box[0]) * samples + i;
+            int64_t word = lane->words[at_word];
+            if (!known) want[at_word] = nearest_triangle(software, lane, frame.cull == FM_CULL_BACK, x * 256 + place[0], y * 256 + place[1]);
+            wrong += want[at_word] == FM_NONE ? word != fmi_no_word : word == fmi_no_word || fmi_word_triangle(word) != want[at_word];
+            seen += want[at_word] != FM_NONE;
+          }
+      known = true;
+      CHECK_INT(wrong, 0);
+      CHECK(seen > 0 || width * height < 200);
+      fm_destroy_renderer(&renderer);
+    }
+  }
+}
+
 /* Numbers that no head has: drawn or refused, never undefined (the sanitizers of make verify look at it). */
 static void test_vast_numbers(void) {
   static scene_mesh s;
@@ -683,6 +813,6 @@ TEST_MAIN({"coverage of a triangle", test_triangle_coverage}, {"sample positions
           {"shared edges cover each sample once", test_shared_edges}, {"exact texels", test_exact_texels}, {"half the size", test_minified},
           {"depth order", test_depth_order}, {"perspective", test_perspective}, {"light", test_light},
           {"no bleeding at seams", test_no_bleeding}, {"near plane", test_near_plane}, {"inside a box", test_inside_a_box},
-          {"clipped neighbours", test_clipped_neighbours}, {"vast numbers", test_vast_numbers}, {"cut-outs", test_cutout}, {"opacity maps", test_opacity_map}, {"culling", test_culling}, {"blending and masks", test_blending},
+          {"clipped neighbours", test_clipped_neighbours}, {"visibility of every sample", test_visibility}, {"vast numbers", test_vast_numbers}, {"cut-outs", test_cutout}, {"opacity maps", test_opacity_map}, {"culling", test_culling}, {"blending and masks", test_blending},
           {"separate samplers agree", test_separate_samplers}, {"level 0 not stored", test_unstored_level0}, {"fit", test_fit}, {"yaw and pitch", test_turning},
           {"same bytes for any thread count", test_same_bytes}, {"bands", test_bands})
