@@ -13418,34 +13418,41 @@ FMI_FN void fmi_fill_background(const fmi_drawing *d, const fm_image *image, int
   if (image->coverage) memset(image->coverage + first, 0, count);
 }
 
-/* Writes the pixels of a batch and empties it: a pixel's pairs follow each other. */
+/* Writes the pixels of a batch and empties it: a pixel's pairs follow each other. How many they are cannot be foreseen, so with 4
+   samples each pair writes what the pixel's first ones make, the last one all of it: more work, but no branches that go wrong. */
 FMI_FN void fmi_flush_pixels(const fmi_drawing *d, const fm_image *image) {
-  const fm_frame *frame = &d->lane->frame;
   fmi_batch *batch = d->lane->batch;
-  size_t channels = (size_t)image->channels;
+  const bool transparent = d->lane->frame.transparent;
+  const size_t channels = (size_t)image->channels, count = batch->count;
+  const int samples = d->samples;
+  uint8_t *coverage = image->coverage;
+  size_t pixel = SIZE_MAX;
+  float sum[3] = {0.0f, 0.0f, 0.0f}, behind[5][3]; /* what the background adds to the sum, by how many samples show it */
+  int covered = 0;
+  for (int n = 0; n < 5; n++)
+    for (int c = 0; c < 3; c++) behind[n][c] = (float)n * (float)d->lane->frame.background[c];
   d->s->kernels->shade(d, batch);
-  for (size_t i = 0; i < batch->count;) {
-    size_t pixel = batch->place[i];
-    uint8_t *out = image->pixels + pixel * channels;
-    int covered = batch->n[i];
-    if (covered == d->samples) { /* one triangle alone: its colour, rounded already */
-      for (int c = 0; c < 3; c++) out[c] = (uint8_t)(batch->rounded[i] >> 8 * c);
-      i++;
+  for (size_t i = 0; i < count; i++) {
+    uint8_t *out = image->pixels + batch->place[i] * channels;
+    if (samples == 1) {
+      uint32_t rounded = (uint32_t)batch->rounded[i];
+      FMI_UNROLL
+      for (int c = 0; c < 3; c++) out[c] = (uint8_t)(rounded >> 8 * c);
+      covered = 1;
     } else {
-      float sum[3], of;
-      for (int c = 0; c < 3; c++) sum[c] = (float)covered * batch->colour[c][i];
-      for (i++; i < batch->count && batch->place[i] == pixel; i++) {
-        for (int c = 0; c < 3; c++) sum[c] += (float)batch->n[i] * batch->colour[c][i];
-        covered += batch->n[i];
-      }
-      of = (float)(frame->transparent ? covered : d->samples);
+      int same = batch->place[i] == pixel;
+      float weight = (float)batch->n[i], kept = (float)same;
+      covered = covered * same + batch->n[i];
+      FMI_UNROLL
       for (int c = 0; c < 3; c++) {
-        if (!frame->transparent) sum[c] += (float)(d->samples - covered) * (float)frame->background[c];
-        out[c] = (uint8_t)(sum[c] / of + 0.5f);
+        sum[c] = sum[c] * kept + weight * batch->colour[c][i];
+        float mean = transparent ? sum[c] / (float)covered : (sum[c] + behind[4 - covered][c]) * 0.25f;
+        out[c] = (uint8_t)(int)(mean + 0.5f);
       }
+      pixel = batch->place[i];
     }
-    if (frame->transparent) out[3] = (uint8_t)((2 * 255 * covered + d->samples) / (2 * d->samples));
-    if (image->coverage) image->coverage[pixel] = (uint8_t)covered;
+    if (transparent) out[3] = (uint8_t)((2 * 255 * covered + samples) / (2 * samples));
+    if (coverage) coverage[batch->place[i]] = (uint8_t)covered;
   }
   batch->count = 0;
 }
@@ -13459,23 +13466,37 @@ FMI_FN void fmi_add_pair(fmi_batch *batch, uint32_t triangle, int32_t x, int32_t
   batch->place[i] = (uint32_t)pixel;
 }
 
-/* The pairs of a pixel with 4 samples, in the order of their first samples. */
+/* The pairs of a pixel with 4 samples, in the order of their first samples ("nothing" has no triangle's number). Each sample writes a pair of its own, which stays if it is
+   the first of its triangle: no branches, whose ways could not be foreseen. */
 FMI_FN void fmi_add_pixel(fmi_batch *batch, const int64_t word[4], int x, int y, size_t pixel) {
-  /* of each set of samples: how many, and the sums of their places */
+  /* of each set of samples: how many, and the sums of their places; all of them: the centre */
   static const uint16_t sum[16][3] = {{0, 0, 0}, {1, 96, 32}, {1, 224, 96}, {2, 320, 128}, {1, 32, 160}, {2, 128, 192},
                                       {2, 256, 256}, {3, 352, 288}, {1, 160, 224}, {2, 256, 256}, {2, 384, 320},
                                       {3, 480, 352}, {2, 192, 384}, {3, 288, 416}, {3, 416, 480}, {4, 512, 512}};
-  uint32_t id[4] = {fmi_word_triangle(word[0]), fmi_word_triangle(word[1]), fmi_word_triangle(word[2]), fmi_word_triangle(word[3])};
-  uint32_t left = (uint32_t)(word[0] != fmi_no_word) | (uint32_t)(word[1] != fmi_no_word) << 1 |
-                  (uint32_t)(word[2] != fmi_no_word) << 2 | (uint32_t)(word[3] != fmi_no_word) << 3;
-  while (left) {
-    uint32_t first = id[fmi_lowest_bit(left)];
-    uint32_t set = ((uint32_t)(id[0] == first) | (uint32_t)(id[1] == first) << 1 | (uint32_t)(id[2] == first) << 2 |
-                    (uint32_t)(id[3] == first) << 3) & left;
-    int n = sum[set][0];
-    fmi_add_pair(batch, first, n * x * FMI_SUBPIXELS + sum[set][1], n * y * FMI_SUBPIXELS + sum[set][2], n, pixel);
-    left &= ~set;
+  uint32_t id[4], shown[4];
+  size_t at = batch->count;
+  x *= FMI_SUBPIXELS;
+  y *= FMI_SUBPIXELS;
+  FMI_UNROLL
+  for (int i = 0; i < 4; i++) {
+    id[i] = fmi_word_triangle(word[i]);
+    shown[i] = word[i] != fmi_no_word;
   }
+  FMI_UNROLL
+  for (int i = 0; i < 4; i++) {
+    uint32_t set = 0;
+    FMI_UNROLL
+    for (int k = 0; k < 4; k++) set |= (uint32_t)(id[k] == id[i]) << k;
+    const uint16_t *sums = sum[set];
+    int n = sums[0];
+    batch->triangle[at] = id[i];
+    batch->x[at] = n * x + sums[1];
+    batch->y[at] = n * y + sums[2];
+    batch->n[at] = n;
+    batch->place[at] = (uint32_t)pixel;
+    at += shown[i] & (uint32_t)((set & ((1u << i) - 1)) == 0);
+  }
+  batch->count = at;
 }
 
 /* Shades the band's words and writes its pixels: every triangle of a pixel once, weighted by its samples. */
@@ -13494,11 +13515,8 @@ FMI_FN void fmi_resolve_band(const fmi_drawing *d, const fm_image *image) {
                        y * FMI_SUBPIXELS + d->sample[0][1], 1, pixel);
         continue;
       }
-      uint32_t differ = (uint32_t)(((word[0] ^ word[1]) | (word[0] ^ word[2]) | (word[0] ^ word[3])) & 0xFFFFFFFF);
-      if (differ) fmi_add_pixel(batch, word, x, y, pixel);
-      else if (word[0] != fmi_no_word) /* a whole pixel of one triangle: its mean is the centre */
-        fmi_add_pair(batch, fmi_word_triangle(word[0]), 4 * (x * FMI_SUBPIXELS + FMI_SUBPIXELS / 2),
-                     4 * (y * FMI_SUBPIXELS + FMI_SUBPIXELS / 2), 4, pixel);
+      if (((word[0] ^ fmi_no_word) | (word[1] ^ fmi_no_word) | (word[2] ^ fmi_no_word) | (word[3] ^ fmi_no_word)) != 0)
+        fmi_add_pixel(batch, word, x, y, pixel);
     }
   }
   fmi_flush_pixels(d, image);
