@@ -444,13 +444,15 @@ typedef struct fm_png_desc {
      JPEG: progressive               texture      3 x (4:2:0) to 6 x (4:4:4)           *
      mesh                            head         12 v + 8 u + 8 c + 8 p + 16 t        *       *       *
      texture                         texture      x times its channels                 *       *       *
-     pyramid, interleaved            material     4 h x, times 4/3                             *       *
-     coverage masks                  material     x, times 4/3                                 *
-     normals' quadratic form         run          6 v h (h + 1)                                *       *
-     triangles: corners, surfaces    run          28 t                                         *       *
-     lane: visibility, vertices      worker       1 MB + 52 v + 12 t                           *       *
+     pyramid, levels 1 and up        material     4 h x / 3                                    *       *
+     pyramid, level 0                material     4 h x, only where frames magnify it          *       *
+     coverage of level 0             material     x / 8                                        *       *
+     coverage of the others          material     0.42 x                                       *
+     shapes, normals' quadratic form run          12 v h + 6 v h (h + 1)                       *       *
+     triangles, texture coordinates  run          16 t + 24 t for each set of UVs              *       *
+     lane: visibility, vertices      worker       1.2 MB + 80 v + 12 t                         *       *
      picture and its coverage        worker       4 n (5 n if transparent)                             *
-     PNG encoder                     worker       3 n + 256 KB                                         *
+     PNG encoder                     worker       0.4 MB and three rows                                *
      PNG files                       2 a worker   room for 3 n, of which the file is touched           *
      record and log                  run          about 250 a frame                                    *
 
@@ -588,8 +590,8 @@ FM_API bool fm_normals(float *normals, const fm_mesh *mesh, const float *positio
 FM_API fm_camera fm_fit_camera(const fm_mesh *const *heads, size_t head_count, const fm_camera_desc *desc);
 
 /* The built-in rasterizer. Lanes are thread-safe. begin builds the texture pyramids (0.44 times the bytes of RGB textures; 1.8
-   times where frames magnify them, or scene.frames does not say) and the normal terms (36 bytes a vertex for a pair), and for
-   each lane 1 MB, 52 bytes a vertex and 12 a triangle; after it, drawing allocates nothing. What common points to must live
+   times where frames magnify them, or scene.frames does not say) and the shapes and normal terms (60 bytes a vertex for a pair), and for
+   each lane 1.2 MB, 80 bytes a vertex and 12 a triangle; after it, drawing allocates nothing. What common points to must live
    as long as the renderer. Free it with fm_destroy_renderer. */
 FM_API bool fm_software_renderer(fm_renderer *out, const fm_common *common, fm_error *error);
 FM_API void fm_destroy_renderer(fm_renderer *renderer);
