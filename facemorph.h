@@ -797,7 +797,9 @@ FMI_FN uint32_t fmi_be16(const uint8_t *p) { return (uint32_t)p[0] << 8 | (uint3
 FMI_FN uint32_t fmi_be32(const uint8_t *p) {
   return fmi_be16(p) << 16 | fmi_be16(p + 2);
 }
-FMI_INLINE uint64_t fmi_be64(const uint8_t *p) { return (uint64_t)fmi_be32(p) << 32 | fmi_be32(p + 4); }
+FMI_INLINE uint64_t fmi_be64(const uint8_t *p) {
+  return (uint64_t)fmi_be32(p) << 32 | fmi_be32(p + 4);
+}
 FMI_FN void fmi_put_be32(uint8_t *p, uint32_t v) {
   p[0] = (uint8_t)(v >> 24); p[1] = (uint8_t)(v >> 16); p[2] = (uint8_t)(v >> 8); p[3] = (uint8_t)v;
 }
@@ -1223,8 +1225,12 @@ FMI_INLINE fmi_vi fmi_mini(fmi_vi a, fmi_vi b) { return a < b ? a : b; }
 FMI_INLINE fmi_vi fmi_maxi(fmi_vi a, fmi_vi b) { return a > b ? a : b; }
 FMI_INLINE fmi_vf fmi_tof(fmi_vi a) { return (float)a; }
 FMI_INLINE fmi_vi fmi_toi(fmi_vf a) { return (int32_t)a; }
-FMI_INLINE fmi_vf fmi_asf(fmi_vi a) { return fmi_bits_float((uint32_t)a); }
-FMI_INLINE fmi_vi fmi_asi(fmi_vf a) { return (int32_t)fmi_float_bits(a); }
+FMI_INLINE fmi_vf fmi_asf(fmi_vi a) {
+  return fmi_bits_float((uint32_t)a);
+}
+FMI_INLINE fmi_vi fmi_asi(fmi_vf a) {
+  return (int32_t)fmi_float_bits(a);
+}
 FMI_INLINE fmi_vm fmi_ltf(fmi_vf a, fmi_vf b) { return a < b; }
 FMI_INLINE fmi_vm fmi_lef(fmi_vf a, fmi_vf b) { return a <= b; }
 FMI_INLINE fmi_vm fmi_gti(fmi_vi a, fmi_vi b) { return a > b; }
@@ -1237,7 +1243,9 @@ FMI_INLINE uint32_t fmi_bitsm(fmi_vm m) { return m ? 1 : 0; }
 FMI_INLINE uint32_t fmi_signsi(fmi_vi a) { return (uint32_t)a >> 31; }
 FMI_INLINE fmi_vi fmi_gatheri(const int32_t *base, fmi_vi index) { return base[(uint32_t)index]; }
 FMI_INLINE fmi_vf fmi_gatherf(const float *base, fmi_vi index) { return base[(uint32_t)index]; }
-FMI_INLINE fmi_vi fmi_gatherb(const uint8_t *base, fmi_vi index) { return (int32_t)fmi_le32(base + 4 * (size_t)(uint32_t)index); }
+FMI_INLINE fmi_vi fmi_gatherb(const uint8_t *base, fmi_vi index) {
+  return (int32_t)fmi_le32(base + 4 * (size_t)(uint32_t)index);
+}
 FMI_INLINE void fmi_gather4(fmi_vi out[4], const int32_t *base, size_t stride, const uint32_t *index) {
   const int32_t *record = base + stride * index[0];
   FMI_UNROLL
@@ -1562,7 +1570,9 @@ FMI_INLINE uint32_t fmi_bitsm(fmi_vm m) {
   static const uint32_t bit[4] = {1, 2, 4, 8};
   return vaddvq_u32(vandq_u32(m, vld1q_u32(bit)));
 }
-FMI_INLINE uint32_t fmi_signsi(fmi_vi a) { return fmi_bitsm(vreinterpretq_u32_s32(vshrq_n_s32(a, 31))); }
+FMI_INLINE uint32_t fmi_signsi(fmi_vi a) {
+  return fmi_bitsm(vreinterpretq_u32_s32(vshrq_n_s32(a, 31)));
+}
 FMI_INLINE fmi_vi fmi_gatheri(const int32_t *base, fmi_vi index) {
   int32_t value[4];
   uint32_t i[4];
@@ -1614,7 +1624,9 @@ FMI_INLINE void fmi_store8(int32_t *to, const fmi_vi value[8]) {
 }
 #endif
 
-FMI_INLINE fmi_vf fmi_absf(fmi_vf a) { return fmi_asf(fmi_andi(fmi_asi(a), fmi_seti(0x7FFFFFFF))); }
+FMI_INLINE fmi_vf fmi_absf(fmi_vf a) {
+  return fmi_asf(fmi_andi(fmi_asi(a), fmi_seti(0x7FFFFFFF)));
+}
 
 #if FMI_LEVEL != 1
 FMI_INLINE void fmi_gather4b(fmi_vi out[4], const uint8_t *base, const uint32_t *index) {
@@ -1725,8 +1737,12 @@ FMI_INLINE fmi_vb fmi_eqb(fmi_vb a, fmi_vb b) { return a == b ? 255 : 0; }
 FMI_INLINE fmi_vb fmi_pickb(fmi_vb m, fmi_vb a, fmi_vb b) { return m ? a : b; }
 FMI_INLINE bool fmi_is_zerob(fmi_vb a) { return a == 0; }
 FMI_INLINE uint32_t fmi_zerosb(fmi_vb a) { return a == 0 ? 1 : 0; }
-FMI_INLINE fmi_vi fmi_sumb(fmi_vi sums, fmi_vb a) { return fmi_addi(sums, a); }
-FMI_INLINE fmi_vi fmi_slopeb(fmi_vi sums, fmi_vb a) { return fmi_addi(sums, a); }
+FMI_INLINE fmi_vi fmi_sumb(fmi_vi sums, fmi_vb a) {
+  return fmi_addi(sums, a);
+}
+FMI_INLINE fmi_vi fmi_slopeb(fmi_vi sums, fmi_vb a) {
+  return fmi_addi(sums, a);
+}
 FMI_INLINE uint32_t fmi_totali(fmi_vi sums) { return (uint32_t)sums; }
 
 #elif FMI_LEVEL == 2
