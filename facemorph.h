@@ -1859,7 +1859,9 @@ FMI_INLINE fmi_vi fmi_slopeb(fmi_vi sums, fmi_vb a) {
   return vreinterpretq_s32_u32(vpadalq_u16(sum, vmull_u8(vget_high_u8(a), vget_high_u8(f))));
 }
 FMI_INLINE uint32_t fmi_totali(fmi_vi sums) { return vaddvq_u32(vreinterpretq_u32_s32(sums)); }
-FMI_INLINE fmi_vb fmi_first_pixel(const uint8_t *p) { return vreinterpretq_u8_u32(vsetq_lane_u32(fmi_le32(p), vdupq_n_u32(0), 0)); }
+FMI_INLINE fmi_vb fmi_first_pixel(const uint8_t *p) {
+  return vreinterpretq_u8_u32(vsetq_lane_u32(fmi_le32(p), vdupq_n_u32(0), 0));
+}
 FMI_INLINE fmi_vb fmi_last_pixel(fmi_vb a) { return vextq_u8(a, vdupq_n_u8(0), 12); }
 FMI_INLINE fmi_vb fmi_next_pixels(fmi_vb a, fmi_vb first) { return vorrq_u8(vextq_u8(vdupq_n_u8(0), a, 12), first); }
 FMI_INLINE fmi_vb fmi_load_pixels(const uint8_t *p, size_t apart) {
@@ -3974,7 +3976,9 @@ static FMI_UNUSED const fmi_checksum fmi_crc32s[] = FMI_BYTE_LEVELS(fmi_crc32_la
 /* ---- block: checksums at each level ---- */
 
 #if FMI_LEVEL == 1
-FMI_FN uint32_t fmi_adler32_lanes(uint32_t adler, const void *data, size_t size) { return fmi_adler32(adler, data, size); }
+FMI_FN uint32_t fmi_adler32_lanes(uint32_t adler, const void *data, size_t size) {
+  return fmi_adler32(adler, data, size);
+}
 #else
 FMI_FN uint32_t fmi_adler32_lanes(uint32_t adler, const void *data, size_t size) {
   enum { MOST = 5552 / FMI_BYTES }; /* 65520 (1 + n) + 255 n (n + 1) / 2 fits into 32 bits up to n = 5552 bytes */
@@ -4027,7 +4031,9 @@ FMI_FN uint32_t fmi_crc32_lanes(uint32_t crc, const void *data, size_t size) {
   return fmi_crc32(fmi_crc32(~0u, rest, 16), p, size); /* ~0: a register of zeros */
 }
 #else
-FMI_FN uint32_t fmi_crc32_lanes(uint32_t crc, const void *data, size_t size) { return fmi_crc32(crc, data, size); }
+FMI_FN uint32_t fmi_crc32_lanes(uint32_t crc, const void *data, size_t size) {
+  return fmi_crc32(crc, data, size);
+}
 #endif
 #endif
 
@@ -11818,8 +11824,12 @@ typedef struct fmi_software {
 } fmi_software;
 
 /* A float by its bits in a record, and back. */
-FMI_FN int32_t fmi_float_word(float x) { return (int32_t)fmi_float_bits(x); }
-FMI_FN float fmi_word_float(int32_t word) { return fmi_bits_float((uint32_t)word); }
+FMI_FN int32_t fmi_float_word(float x) {
+  return (int32_t)fmi_float_bits(x);
+}
+FMI_FN float fmi_word_float(int32_t word) {
+  return fmi_bits_float((uint32_t)word);
+}
 
 FMI_FN uint32_t fmi_triangle_surface(const fmi_software *s, uint32_t triangle) {
   return (uint32_t)s->triangles[(size_t)triangle * FMI_TRIANGLE_WORDS + 3];
